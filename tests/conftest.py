@@ -25,6 +25,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     Afterwards every key must carry a TTL (G8).
     """
+    client: Any
     if request.param == "fakeredis":
         client = fakeredis.FakeRedis(decode_responses=True)
     else:

@@ -83,8 +83,8 @@ def test_answers_of_claim() -> None:
     assert verdicts == {"won", "lost", "exhausted"}
     reasons = {reason for _, reason in promised}
     lost = {reason for verdict, reason in promised if verdict == "lost"}
-    assert {name.replace("already_' .. record.status", "already_<status>") for name in re.findall(r"lose\('?(.*?)'?\)", body)
-            if name != "reason"} == lost  # fmt: skip
+    lose = {name for name in re.findall(r"lose\('?(.*?)'?\)", body) if name != "reason"}
+    assert {name.replace("already_' .. record.status", "already_<status>") for name in lose} == lost
     named = set(re.findall(r"answer\('\w+', '(\w+)'\)", body))
     named |= set(re.findall(r"'(claimed|fresh_budget|max_attempts|generation)'", body))
     assert named == reasons - lost

@@ -365,7 +365,7 @@ class TestKeys:
     def test_namespaces_are_apart(self, client: Any) -> None:
         one, other = AttemptCounter(client, namespace="one"), AttemptCounter(client, namespace="other")
         assert claim(one).verdict is claim(other).verdict is Verdict.WON
-        assert {key.split(":")[0] for key in client.keys()} == {"{one}", "{other}"}
+        assert {key.split(":")[0] for key in client.scan_iter()} == {"{one}", "{other}"}
 
 
 class TestBadInput:
@@ -380,7 +380,9 @@ class TestBadInput:
         with pytest.raises(ConfigError, match="generation"):
             claim(counter, generation)
 
-    @pytest.mark.parametrize(("dag_id", "run_id"), [("", "r"), ("a:b", "r"), ("a b", "r"), (None, "r"), ("d", ""), ("d", 3)])
+    @pytest.mark.parametrize(
+        ("dag_id", "run_id"), [("", "r"), ("a:b", "r"), ("a b", "r"), (None, "r"), ("d", ""), ("d", 3)]
+    )
     def test_ids(self, counter: AttemptCounter, dag_id: Any, run_id: Any) -> None:
         with pytest.raises(ConfigError, match="dag_id is|run_id is"):
             counter.claim(dag_id, run_id, generation=0, max_attempts=1)

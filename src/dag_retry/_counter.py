@@ -240,9 +240,7 @@ def _record(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | Non
             claim_id=fields["claim_id"],
             holder=fields["holder"],
             level=fields["level"],
-            failed_try=FailedTry(
-                fields["task_id"], int(fields["map_index"]), fields["ti_id"], fields["error"]
-            ),
+            failed_try=FailedTry(fields["task_id"], int(fields["map_index"]), fields["ti_id"], fields["error"]),
             reason=fields["reason"],
             acknowledged=fields["acknowledged"] == "1",
             created_at=int(fields["created_at"]),

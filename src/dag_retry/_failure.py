@@ -1,0 +1,99 @@
+"""What a callback's context says of a failure, and whether it is one to retry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dag_retry._errors import ContextError
+from dag_retry._words import FailedTry
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure, as Airflow tells it to a callback.
+
+    :param dag_id: the Dag.
+    :param run_id: the Dag run.
+    :param generation: ``dag_run.clear_number``, fetched when the try began.
+    :param level: where the callback runs.
+    :param tasks_ended: every task of the run has ended, so that no task-level callback is alive.
+    :param failed_try: the try that failed.
+    :param skip: why there is nothing to retry, as a code; None where there is.
+    """
+
+    dag_id: str
+    run_id: str
+    generation: int
+    level: Literal["task", "dag"]
+    tasks_ended: bool
+    failed_try: FailedTry
+    skip: Literal["task_retries_left", "restarting", "teardown"] | None
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> Failure:
+        """Read a context.
+
+        :param context: what Airflow gave to a failure callback of a task or a Dag.
+        :raises ContextError: it doesn't say which run, generation or try failed.
+        """
+        dag_run = run_of(context)
+        generation = getattr(dag_run, "clear_number", None)
+        ti = context.get("ti") or context.get("task_instance")
+        if not isinstance(generation, int) or ti is None:
+            lacks = "ti" if ti is None else "dag_run.clear_number"
+            raise ContextError(
+                f"Dag run {dag_run.run_id!r} of Dag {dag_run.dag_id!r} failed, and was not retried: the callback's "
+                f"context has no {lacks}, so nothing tells this failure from another. Clear the run by hand."
+            )
+        # Airflow gives a `reason` to the callbacks of a Dag, and to no other.
+        reason = context.get("reason")
+        exception = context.get("exception")
+        return cls(
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            generation=generation,
+            level="task" if reason is None else "dag",
+            # A timed-out run is failed while its tasks may still be ending.
+            tasks_ended=reason not in (None, "timed_out"),
+            failed_try=FailedTry(
+                task_id=ti.task_id,
+                map_index=-1 if ti.map_index is None else ti.map_index,
+                ti_id=str(ti.id),
+                error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
+            ),
+            skip=_skip(context, ti) if reason is None else None,
+        )
+
+
+def run_of(context: Mapping[str, Any]) -> Any:
+    """Return the context's ``dag_run``.
+
+    :raises ContextError: there is none.
+    """
+    dag_run = context.get("dag_run") if isinstance(context, Mapping) else None
+    if dag_run is None:
+        # Airflow itself leaves it out where the run's last task has no Dag version: `produce_dag_callback`.
+        known = context if isinstance(context, Mapping) else {}
+        raise ContextError(
+            f"the callback's context has no dag_run (run_id: {known.get('run_id')!r}, Dag: "
+            f"{getattr(known.get('dag'), 'dag_id', None)!r}), so nothing was retried. Attach it as a callback, "
+            "on_failure_callback=retry.on_failure; where Airflow called it, clear the run by hand."
+        )
+    return dag_run
+
+
+def _skip(context: Mapping[str, Any], ti: Any) -> Literal["task_retries_left", "restarting", "teardown"] | None:
+    task = context.get("task")
+    if ti.state == "restarting":
+        # Lost its heartbeat, but the run has been cleared meanwhile.
+        return "restarting"
+    # A worker decides FAILED before it calls back. Any other state is a lost task's, for which some versions of
+    # Airflow call on_failure_callback although the task itself will be retried (3.1, 3.3.0).
+    if ti.state != "failed" and 0 < ti.try_number <= (getattr(ti, "max_tries", 0) or 0):
+        return "task_retries_left"
+    if getattr(task, "is_teardown", False) and not getattr(task, "on_failure_fail_dagrun", False):
+        # Its failure does not fail the run.
+        return "teardown"
+    return None

@@ -1,0 +1,73 @@
+"""From a claim that was won to a cleared run. Whoever holds the claim walks this path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
+
+from dag_retry._api import AirflowApi
+from dag_retry._counter import AttemptCounter
+from dag_retry._deadline import Deadline
+from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
+from dag_retry._settings import ApiSettings
+from dag_retry._words import Claim
+
+# The last try begins at least this long before the deadline, in seconds: less would not carry a request.
+_LEAST = 1.0
+
+Done = Literal["cleared", "already_cleared", "not_holder"]
+
+
+def finish(counter: AttemptCounter, claim: Claim, api: Callable[[], ApiSettings], deadline: Deadline) -> Done:
+    """Clear the run of a claim, unless somebody has done so already, and record what came of it.
+
+    :param counter: where the claim was won.
+    :param claim: the claim.
+    :param api: gives the settings of Airflow's API; its ConfigError blocks the run as a refusal does.
+    :param deadline: tries are repeated, with growing waits, until then.
+    :return: who cleared the run: this call, or somebody before it; ``not_holder`` where another finishes the claim.
+    :raises ClearRefused: Airflow refused for good; the run is blocked, and the caller has to tell it.
+    :raises ClearUnconfirmed: no clear answer came in time; the claim stays due.
+    :raises CounterError: Redis failed. A clear that was not recorded is found out by whoever takes the claim over.
+    """
+    # Whoever took a claim over may be overtaken in turn.
+    if claim.reason == "taken_over" and not counter.renew(claim):
+        return "not_holder"
+    try:
+        with AirflowApi(_usable(api), deadline) as session:
+            done = _clear_if_current(session, claim, deadline)
+    except ClearRefused as refusal:
+        if not counter.block(claim, reason=refusal.reason):
+            return "not_holder"
+        raise
+    counter.confirm(claim, reason=done)
+    return done
+
+
+def _usable(api: Callable[[], ApiSettings]) -> ApiSettings:
+    try:
+        return api()
+    except ConfigError as error:
+        raise ClearRefused(str(error), reason="config") from error
+
+
+def _clear_if_current(session: AirflowApi, claim: Claim, deadline: Deadline) -> Literal["cleared", "already_cleared"]:
+    """Clear while the failed try is the current one, which makes it safe to repeat.
+
+    An unclear answer (a timeout, 409, 5xx) says nothing of what happened, so each try looks first. Airflow offers no
+    compare-and-clear: between the look and the clear milliseconds remain.
+    """
+    tries = Retrying(
+        retry=retry_if_exception_type(ClearUnconfirmed),
+        wait=wait_exponential(multiplier=0.25, max=2),
+        stop=stop_before_delay(max(0.0, deadline.left() - _LEAST)),
+        reraise=True,
+    )
+    for attempt in tries:
+        with attempt:
+            if not session.is_current(claim.dag_id, claim.run_id, claim.failed_try):
+                return "already_cleared"
+            session.clear(claim.dag_id, claim.run_id)
+    return "cleared"
