@@ -1,0 +1,504 @@
+"""The flow, from a callback's context to the cleared run: on fakeredis and on a real Redis."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, task
+from airflow.sdk.bases.notifier import BaseNotifier
+from pytest_httpserver import HTTPServer
+
+from dag_retry import (
+    AttemptCounter,
+    ClearRefused,
+    ClearUnconfirmed,
+    ConfigError,
+    ContextError,
+    CounterError,
+    DagRetry,
+    Outcome,
+    RunRecord,
+    Status,
+    recipe,
+)
+from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost, ti, without_run
+from tests.servers import free_port
+from tests.stub_api import StubApi, after, before
+
+
+@pytest.fixture
+def stub(httpserver: HTTPServer) -> StubApi:
+    return StubApi(httpserver)
+
+
+@pytest.fixture
+def told() -> list[tuple[str, Outcome]]:
+    return []
+
+
+@pytest.fixture
+def make(client: Any, stub: StubApi, told: list[tuple[str, Outcome]]) -> Callable[..., DagRetry]:
+    def hook(name: str) -> Callable[[Any], None]:
+        return lambda context: told.append((name, context["dag_retry"]))
+
+    def make(**options: Any) -> DagRetry:
+        defaults: dict[str, Any] = {
+            "max_attempts": 2,
+            "redis": client,
+            "api": stub.url.replace("http://", "http://retry:s3cret@"),
+        }
+        hooks = {name: hook(name) for name in ("on_retry", "on_exhausted", "on_blocked", "on_succeeded")}
+        return DagRetry(**(defaults | hooks | options))
+
+    return make
+
+
+@pytest.fixture
+def retry(make: Callable[..., DagRetry]) -> DagRetry:
+    return make()
+
+
+@pytest.fixture(autouse=True)
+def info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="dag_retry")
+
+
+def record(retry: DagRetry) -> RunRecord:
+    found = retry.read("daily_load", "run")
+    assert found is not None
+    return found
+
+
+def names(told: list[tuple[str, Outcome]]) -> list[str]:
+    return [name for name, _ in told]
+
+
+class TestFailure:
+    def test_branches_that_fail_together_clear_once(self, retry: DagRetry, stub: StubApi, told: Any) -> None:
+        for branch in ("a", "b", "c"):
+            retry.on_failure(task_failed(task_id=branch))
+        assert stub.clears == 1
+        assert names(told) == ["on_retry"]
+        outcome = told[0][1]
+        assert (outcome.status, outcome.attempt, outcome.max_attempts) == (Status.RETRYING, 1, 2)
+        assert outcome.failed_try.error == "TimeoutError"
+
+    def test_gives_up_at_the_cap_and_tells_it_once(
+        self, retry: DagRetry, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for generation in (0, 1, 2):
+            retry.on_failure(task_failed(generation, task_id="a"))
+            retry.on_failure(task_failed(generation, task_id="b"))
+        retry.on_failure(dag_failed(2))
+        assert stub.clears == 2
+        assert names(told) == ["on_retry", "on_retry", "on_exhausted"]
+        assert record(retry).acknowledged
+        assert "gave up on run 'run' of Dag 'daily_load': all 2 attempts failed" in caplog.text
+
+    def test_at_the_dag_level_alone(self, retry: DagRetry, stub: StubApi) -> None:
+        retry.on_failure(dag_failed(0))
+        retry.on_failure(dag_failed(0))
+        assert stub.clears == 1
+        assert record(retry).level == "dag"
+
+    def test_outcome_is_left_in_the_context_for_later_callbacks(self, retry: DagRetry) -> None:
+        context = task_failed()
+        retry.on_failure(context)
+        assert context["dag_retry"].status is Status.RETRYING
+
+    def test_someone_else_cleared_the_run(self, retry: DagRetry, stub: StubApi) -> None:
+        stub.ti_id = "cleared by hand"
+        retry.on_failure(task_failed())
+        assert stub.clears == 0
+        assert record(retry).status is Status.RETRYING
+
+    def test_redis_forgot_and_airflow_remembers(
+        self, retry: DagRetry, client: Any, stub: StubApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        retry.on_failure(task_failed(0))
+        retry.on_failure(task_failed(1))
+        client.flushall()
+        retry.on_failure(task_failed(2))
+        assert stub.clears == 2
+        assert "it was cleared 2 times, by hand too, and 2 attempts are allowed" in caplog.text
+
+
+class TestGuards:
+    @pytest.mark.parametrize(
+        ("context", "reason"),
+        [
+            (task_lost(state="restarting"), "restarting"),
+            (task_lost(try_number=1, max_tries=2), "task_retries_left"),
+            (task_failed() | {"task": SimpleNamespace(is_teardown=True, on_failure_fail_dagrun=False)}, "teardown"),
+        ],
+    )
+    def test_skips(
+        self,
+        retry: DagRetry,
+        client: Any,
+        stub: StubApi,
+        caplog: pytest.LogCaptureFixture,
+        context: Any,
+        reason: str,
+    ) -> None:
+        retry.on_failure(context)
+        assert f"nothing to retry ({reason})" in caplog.text
+        assert stub.seen == []
+        assert client.keys() == []
+
+    @pytest.mark.parametrize(
+        "context",
+        [
+            task_lost(try_number=3, max_tries=2),
+            task_lost(try_number=1, max_tries=0),
+            # AirflowFailException fails a task for good although it has retries left.
+            task_failed(try_number=1, max_tries=2),
+            task_failed() | {"task": SimpleNamespace(is_teardown=True, on_failure_fail_dagrun=True)},
+        ],
+    )
+    def test_takes(self, retry: DagRetry, stub: StubApi, context: Any) -> None:
+        retry.on_failure(context)
+        assert stub.clears == 1
+
+
+class TestTakeover:
+    def test_winner_died_before_the_clear(self, retry: DagRetry, client: Any, stub: StubApi, told: Any) -> None:
+        AttemptCounter(client).claim("daily_load", "run", generation=0, max_attempts=2, failed_try=of("try-0"))
+        retry.on_failure(dag_failed())
+        assert (stub.clears, record(retry).attempt, record(retry).status) == (1, 1, Status.RETRYING)
+        assert names(told) == ["on_retry"]
+
+    def test_winner_died_after_the_clear(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
+        AttemptCounter(client).claim("daily_load", "run", generation=0, max_attempts=2, failed_try=of("try-before"))
+        retry.on_failure(dag_failed())
+        assert (stub.clears, record(retry).attempt, record(retry).status) == (0, 1, Status.RETRYING)
+
+    def test_timed_out_run_leaves_a_task_its_claim(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
+        AttemptCounter(client).claim("daily_load", "run", generation=0, max_attempts=2, failed_try=of("try-0"))
+        retry.on_failure(dag_failed(reason="timed_out"))
+        assert stub.clears == 0
+        assert record(retry).status is Status.CLAIMED
+
+    def test_overtaken_before_the_clear(
+        self, retry: DagRetry, client: Any, stub: StubApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        AttemptCounter(client).claim("daily_load", "run", generation=0, max_attempts=2, failed_try=of("try-0"))
+        renew = AttemptCounter.renew
+
+        def slowly(counter: AttemptCounter, claim: Any) -> bool:
+            client.hset("{dag-retry}:v1:run:daily_load:run", "claim_id", "another")
+            return renew(counter, claim)
+
+        monkeypatch.setattr(AttemptCounter, "renew", slowly)
+        retry.on_failure(dag_failed())
+        assert stub.clears == 0
+
+    def test_untold_exhaustion_is_told_by_the_dag_level(self, make: Any, client: Any, told: Any) -> None:
+        def die(context: Any) -> None:
+            raise KeyboardInterrupt
+
+        retry = make(max_attempts=1)
+        retry.on_failure(task_failed(0))
+        with pytest.raises(KeyboardInterrupt):
+            make(max_attempts=1, on_exhausted=die).on_failure(task_failed(1))
+        retry.on_failure(dag_failed(1))
+        retry.on_failure(dag_failed(1))
+        assert names(told) == ["on_retry", "on_exhausted"]
+
+
+class TestWeather:
+    """What an API can do to a clear: the cases behind the conditional clear (G4)."""
+
+    def test_done_but_500(self, retry: DagRetry, stub: StubApi) -> None:
+        stub.faults = [None, None, after(500)]
+        retry.on_failure(task_failed())
+        assert (stub.clears, record(retry).status) == (1, Status.RETRYING)
+
+    @pytest.mark.parametrize("status", [409, 500, 503])
+    def test_not_done_and_repeated(self, retry: DagRetry, stub: StubApi, status: int) -> None:
+        stub.faults = [None, None, before(status)]
+        retry.on_failure(task_failed())
+        assert (stub.clears, record(retry).status) == (1, Status.RETRYING)
+
+    def test_outage_leaves_the_claim_for_the_dag_level(
+        self,
+        make: Any,
+        stub: StubApi,
+        told: Any,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "2")
+        away = make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
+        with pytest.raises(ClearUnconfirmed):
+            away.on_failure(task_failed())
+        assert "attempt 1 of 2 is claimed, and it is not known whether the run was cleared" in caplog.text
+        assert record(away).status is Status.CLAIMED
+        assert record(away).due_at > record(away).updated_at
+        make().on_failure(dag_failed())
+        assert (stub.clears, names(told)) == (1, ["on_retry"])
+
+    def test_refused_is_blocked_and_told_once(
+        self, retry: DagRetry, client: Any, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stub.faults = [None, None, before(403, {"detail": "Forbidden"})]
+        with pytest.raises(ClearRefused, match="403"):
+            retry.on_failure(task_failed())
+        retry.on_failure(task_failed(task_id="c"))
+        retry.on_failure(dag_failed())
+        assert (stub.clears, names(told)) == (0, ["on_blocked"])
+        assert (record(retry).status, record(retry).reason) == (Status.BLOCKED, "http_403")
+        assert "is blocked (http_403)" in caplog.text
+        assert client.zrange("{dag-retry}:v1:attention", 0, -1) == ["daily_load:run"]
+
+    def test_no_credentials_is_blocked(self, make: Any, stub: StubApi, told: Any) -> None:
+        retry = make(api=stub.url)
+        with pytest.raises(ClearRefused, match="api_token"):
+            retry.on_failure(task_failed())
+        assert (stub.clears, names(told), record(retry).reason) == (0, ["on_blocked"], "config")
+
+    def test_unknown_run_is_blocked(self, retry: DagRetry, stub: StubApi, told: Any) -> None:
+        stub.run_id = "another"
+        with pytest.raises(ClearRefused, match="404"):
+            retry.on_failure(task_failed())
+        assert (record(retry).reason, names(told)) == ("http_404", ["on_blocked"])
+
+
+class TestRedisAway:
+    def url(self) -> str:
+        return f"redis://:s3cret@127.0.0.1:{free_port()}/0"
+
+    def test_nothing_is_cleared_and_the_log_says_so(
+        self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(CounterError, match="ConnectionError"):
+            make(redis=self.url()).on_failure(task_failed())
+        assert stub.seen == []
+        assert "run 'run' of Dag 'daily_load' failed and was NOT retried, nothing was cleared" in caplog.text
+        assert "s3cret" not in caplog.text
+
+    def test_at_success_is_a_warning(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+        make(redis=self.url()).on_success(dag_succeeded())
+        assert [entry.levelname for entry in caplog.records if entry.name.startswith("dag_retry")] == ["WARNING"]
+
+    def test_unset(self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture) -> None:
+        with pytest.raises(ConfigError, match="AIRFLOW__DAG_RETRY__REDIS_URL.* is not set"):
+            make(redis=None).on_failure(task_failed())
+        assert stub.seen == []
+        assert "NOT retried" in caplog.text
+
+    def test_wrong_password(self, make: Any, redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+        with pytest.raises(CounterError, match="AuthenticationError"):
+            make(redis=redis_url.replace("redis://", "redis://nobody:s3cret@")).on_failure(task_failed())
+        assert "s3cret" not in caplog.text
+
+
+class TestSuccess:
+    def test_after_a_failure(self, retry: DagRetry, told: Any, caplog: pytest.LogCaptureFixture) -> None:
+        retry.on_failure(task_failed(0))
+        retry.on_success(dag_succeeded(1))
+        assert names(told) == ["on_retry", "on_succeeded"]
+        assert record(retry).status is Status.SUCCEEDED
+        assert "succeeded on attempt 1 of 2" in caplog.text
+
+    def test_without_a_failure(self, retry: DagRetry, client: Any, told: Any) -> None:
+        retry.on_success(dag_succeeded())
+        assert client.keys() == []
+        assert told == []
+
+    def test_without_a_run_in_the_context(self, retry: DagRetry) -> None:
+        retry.on_failure(task_failed(0))
+        retry.on_success(without_run("success"))
+        assert (record(retry).status, record(retry).generation) == (Status.SUCCEEDED, 1)
+
+    @pytest.mark.parametrize("context", [task_failed(), dag_failed()])
+    def test_of_anything_else_changes_nothing(
+        self, retry: DagRetry, client: Any, caplog: pytest.LogCaptureFixture, context: Any
+    ) -> None:
+        retry.on_success(context)
+        assert "on_success is for the on_success_callback of a Dag" in caplog.text
+        assert client.keys() == []
+
+
+class TestHooks:
+    def test_notifiers_render_the_outcome(self, make: Any) -> None:
+        sent: list[str] = []
+
+        class Notifier(BaseNotifier):
+            template_fields = ("message",)
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.message = "{{ dag_retry.attempt }}/{{ dag_retry.max_attempts }} {{ dag_retry.failed_try.task_id }}"
+
+            def notify(self, context: Any) -> None:
+                sent.append(self.message)
+
+        context = task_failed()
+        context["dag"] = DAG("daily_load")
+        make(on_retry=Notifier()).on_failure(context)
+        assert sent == ["1/2 branch_b"]
+
+    def test_all_are_called_and_a_failing_one_is_told_again(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+        told: list[str] = []
+
+        def fails_once(context: Any) -> None:
+            told.append("first")
+            if len(told) == 1:
+                raise RuntimeError("no Slack")
+
+        retry = make(max_attempts=1, on_exhausted=[fails_once, lambda context: told.append("second")])
+        retry.on_failure(task_failed(0))
+        with pytest.raises(RuntimeError, match="no Slack"):
+            retry.on_failure(task_failed(1))
+        assert told == ["first", "second"]
+        assert not record(retry).acknowledged
+        assert "a hook that was to tell it failed" in caplog.text
+        retry.on_failure(dag_failed(1))
+        assert told == ["first", "second"] * 2
+        assert record(retry).acknowledged
+
+
+class TestContext:
+    @pytest.mark.parametrize(
+        "context",
+        [
+            {},
+            None,
+            without_run("task_failure"),
+            task_failed() | {"ti": None},
+            task_failed() | {"dag_run": SimpleNamespace(dag_id="d", run_id="r")},
+            task_failed() | {"dag_run": SimpleNamespace(dag_id="d", run_id="r", clear_number=None)},
+        ],
+    )
+    def test_without_what_the_fence_needs(
+        self, retry: DagRetry, client: Any, stub: StubApi, caplog: pytest.LogCaptureFixture, context: Any
+    ) -> None:
+        with pytest.raises(ContextError, match="hand"):
+            retry.on_failure(context)
+        assert "context has no" in caplog.text
+        assert stub.seen == []
+        assert client.keys() == []
+
+    def test_names_the_run(self, retry: DagRetry) -> None:
+        with pytest.raises(ContextError, match="'run'.*'daily_load'"):
+            retry.on_failure(without_run("task_failure"))
+
+
+class TestDagArgs:
+    def mine(self, context: Any) -> None: ...
+
+    def test_both_levels(self) -> None:
+        retry = DagRetry()
+        arguments = retry.dag_args(schedule="@daily", default_args={"retries": 0})
+        assert arguments == {
+            "schedule": "@daily",
+            "default_args": {
+                "retries": 0,
+                "retry_delay": timedelta(0),
+                "on_failure_callback": [retry.on_failure],
+            },
+            "on_failure_callback": [retry.on_failure],
+            "on_success_callback": [retry.on_success],
+        }
+
+    def test_dag_level_leaves_the_tasks_alone(self) -> None:
+        retry = DagRetry()
+        assert retry.dag_args(level="dag", default_args={"retries": 2}) == {
+            "default_args": {"retries": 2},
+            "on_failure_callback": [retry.on_failure],
+            "on_success_callback": [retry.on_success],
+        }
+
+    def test_task_level(self) -> None:
+        retry = DagRetry()
+        arguments = retry.dag_args(level="task")
+        assert "on_failure_callback" not in arguments
+        assert arguments["default_args"]["on_failure_callback"] == [retry.on_failure]
+        assert arguments["on_success_callback"] == [retry.on_success]
+
+    def test_callbacks_that_were_there_are_kept(self) -> None:
+        retry = DagRetry()
+        arguments = retry.dag_args(
+            default_args={"on_failure_callback": self.mine, "retry_delay": timedelta(minutes=1)},
+            on_failure_callback=[self.mine, retry.on_failure],
+            on_success_callback=self.mine,
+        )
+        assert arguments["default_args"]["on_failure_callback"] == [retry.on_failure, self.mine]
+        assert arguments["default_args"]["retry_delay"] == timedelta(minutes=1)
+        assert arguments["on_failure_callback"] == [retry.on_failure, self.mine]
+        assert arguments["on_success_callback"] == [retry.on_success, self.mine]
+
+    def test_the_callers_arguments_are_not_changed(self) -> None:
+        defaults: dict[str, Any] = {"retries": 0}
+        DagRetry().dag_args(default_args=defaults)
+        assert defaults == {"retries": 0}
+
+    def test_a_dag_takes_them(self, redis_url: str) -> None:
+        import redis
+
+        # A client can't be copied, and Airflow copies default_args.
+        with redis.Redis.from_url(redis_url) as client:
+            retry = DagRetry(redis=client)
+            with DAG("daily_load", **retry.dag_args()) as dag:
+
+                @task
+                def branch() -> None: ...
+
+                branch()
+            assert copy.deepcopy(retry) is retry
+        assert dag.get_task("branch").on_failure_callback == [retry.on_failure]
+        assert dag.has_on_failure_callback
+        assert dag.has_on_success_callback
+
+    def test_unknown_level(self) -> None:
+        with pytest.raises(ConfigError, match="level is 'all': use 'both' or 'dag' or 'task'"):
+            DagRetry().dag_args(level="all")  # type: ignore[arg-type]
+
+    def test_something_that_is_no_callback(self) -> None:
+        with pytest.raises(ConfigError, match="on_failure_callback is 'mail me'"):
+            DagRetry().dag_args(on_failure_callback="mail me")
+
+
+class TestRecipe:
+    def test_counts_and_stops(
+        self, redis_url: str, stub: StubApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        import redis
+
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushall()
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__REDIS_URL", redis_url)
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_URL", stub.url + "/api/v2")
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_USERNAME", "retry")
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_PASSWORD", "s3cret")
+        assert recipe.read_attempts("daily_load", "run") == 0
+        for generation in range(5):
+            for branch in ("a", "b", "c"):
+                recipe.clear_dag_run_on_failure(task_failed(generation if generation < 3 else 3, task_id=branch))
+            # Users of the how-to call it when they give up, too; that must not begin a new series.
+            recipe.cleanup_attempts(dag_failed(3))
+        assert stub.clears == 3
+        assert recipe.read_attempts("daily_load", "run") == 3
+        assert caplog.text.count("gave up") == 1
+
+
+def of(ti_id: str) -> Any:
+    from dag_retry import FailedTry
+
+    return FailedTry("branch_b", -1, ti_id)
+
+
+def test_contexts_are_like_airflows() -> None:
+    """What our contexts stand for has the attributes that we read."""
+    from airflow.sdk.api.datamodels._generated import DagRun
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    assert {"dag_id", "run_id", "clear_number"} <= set(DagRun.model_fields)
+    assert set(vars(ti())) <= set(RuntimeTaskInstance.model_fields) | {"id", "task_id", "map_index", "try_number"}
