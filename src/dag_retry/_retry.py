@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dag_retry import _airflow, _settings
 from dag_retry._counter import AttemptCounter, ManualClear, MissingRecord
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Context = MutableMapping[str, Any]
+# airflow.sdk.Context is a TypedDict, which takes no key of ours; the callbacks must fit where it is asked for.
+Context: TypeAlias = Any
 Hook = Callable[[Any], Any]
 Level = Literal["both", "dag", "task"]
 

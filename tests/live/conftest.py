@@ -1,0 +1,144 @@
+"""A live Airflow with a real Redis: on SQLite, on PostgreSQL, and an older one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from dag_retry.demo.airflow import LiveAirflow
+from dag_retry.demo.database import Run
+from tests import servers
+
+DAGS = Path(__file__).parent / "dags"
+ROOT = Path(__file__).parents[2]
+
+RUN = "manual__2026-01-01T00:00:00+00:00"
+
+
+@dataclass
+class Live:
+    """An Airflow, its Redis, and what is asked of both."""
+
+    airflow: LiveAirflow
+    client: Any
+    runs: set[str] = field(default_factory=set)
+
+    def start(self, *dag_ids: str) -> None:
+        """Trigger a run of each Dag, once."""
+        for dag_id in dag_ids:
+            if dag_id not in self.runs:
+                self.runs.add(dag_id)
+                self.airflow.trigger(dag_id, RUN)
+
+    def rest(self, dag_id: str, until: Callable[[Run], bool]) -> Run:
+        """Wait until the run is as it should be, and stays so."""
+        self.start(dag_id)
+        return self.airflow.wait(dag_id, RUN, until=until, timeout=300)
+
+    def record(self, dag_id: str) -> dict[str, str]:
+        return dict(self.client.hgetall(f"{{dag-retry}}:v1:run:{dag_id}:{RUN}"))
+
+    def events(self, dag_id: str) -> list[str]:
+        entries = self.client.xrange("{dag-retry}:v1:events")
+        return [fields["event"] for _, fields in entries if fields["dag_id"] == dag_id]
+
+    def told(self, dag_id: str) -> list[str]:
+        """Return what hooks were told, in order."""
+        file = self.airflow.home / "told"
+        lines = [line.split(" ", 1) for line in file.read_text().splitlines()] if file.exists() else []
+        return [what for told, what in lines if told == dag_id]
+
+    def task_logs(self, dag_id: str) -> str:
+        return "\n".join(log.read_text() for log in self.airflow.task_logs(dag_id, RUN))
+
+
+@pytest.fixture(scope="package")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty database on a PostgreSQL server of its own."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    if initdb is None:
+        servers.unavailable("postgresql")
+        raise AssertionError
+    folder = tmp_path_factory.mktemp("postgres")
+    # PostgreSQL refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        for parent in (folder, *folder.parents[:3]):
+            parent.chmod(parent.stat().st_mode | 0o011)
+        shutil.chown(folder, user)
+    port = servers.free_port()
+    data = folder / "data"
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(Path(initdb).parent / program), "-D", str(data), *arguments]
+        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+    run("initdb", "--auth=trust", "--username=airflow", "--no-sync")
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-p {port} -h 127.0.0.1 -k {folder} -F", "start")
+    try:
+        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="package")
+def airflow_3_2() -> Path:
+    """The interpreter of an Airflow 3.2, with this package beside it."""
+    return environment("3.2", "apache-airflow==3.2.2", "2026-06-10T00:00:00Z")
+
+
+def environment(name: str, airflow: str, newest: str) -> Path:
+    """Return the interpreter of an older Airflow's environment, made once.
+
+    Its libraries are those of its day: today's FastAPI breaks the api-server of 3.2.
+    """
+    folder = ROOT / f".venv-{name}"
+    python = folder / "bin" / "python"
+    ready = folder / "ready"
+    if not ready.exists():
+        uv = [sys.executable, "-m", "uv"]
+        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
+        install = [*uv, "pip", "install", "--quiet", "--python", str(python)]
+        subprocess.run([*install, "--exclude-newer", newest, airflow, "redis", "requests"], check=True, cwd=folder)
+        subprocess.run([*install, "--no-deps", "--editable", str(ROOT)], check=True, cwd=folder)
+        ready.touch()
+    return python
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgres", "airflow-3.2"])
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A live Airflow of each kind, for as long as the tests of this folder take."""
+    kind = request.param
+    options: dict[str, Any] = {}
+    if kind == "postgres":
+        options["database"] = request.getfixturevalue("postgres")
+    if kind == "airflow-3.2":
+        options["airflow"] = request.getfixturevalue("airflow_3_2")
+    folder = tmp_path_factory.mktemp(kind)
+    with (
+        servers.redis_server(folder) as url,
+        redis.Redis.from_url(url, decode_responses=True) as client,
+        LiveAirflow(
+            folder / "home",
+            DAGS,
+            env={
+                "AIRFLOW__DAG_RETRY__REDIS_URL": url,
+                "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2",
+                # The how-to's Dag sets none, and would wait for 5 minutes before each retry.
+                "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
+                "AIRFLOW__CORE__PARALLELISM": "12",
+            },
+            **options,
+        ) as airflow,
+    ):
+        yield Live(airflow, client)

@@ -1,0 +1,54 @@
+"""One task each: killed, timed out, with retries of its own, and one that never fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from dag_retry import DagRetry
+
+retry = DagRetry(2)
+
+with DAG("killed", schedule=None, **retry.dag_args(default_args={"retries": 0})):
+
+    @task
+    def die(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    die()
+
+with DAG(
+    "timed_out",
+    schedule=None,
+    dagrun_timeout=timedelta(seconds=15),
+    **retry.dag_args(default_args={"retries": 0}),
+):
+
+    @task
+    def hang(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            time.sleep(600)
+
+    hang()
+
+with DAG("own_retries", schedule=None, **retry.dag_args(default_args={"retries": 1})):
+
+    @task
+    def fail_thrice(ti: Any = None) -> None:
+        if ti.try_number <= 3:
+            raise TimeoutError(f"try {ti.try_number}")
+
+    fail_thrice()
+
+with DAG("never_failed", schedule=None, **retry.dag_args(default_args={"retries": 0})):
+
+    @task
+    def succeed() -> None: ...
+
+    succeed()

@@ -1,0 +1,129 @@
+"""The promises, on a live Airflow: what its own database says of each run, and what Redis says."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import RUN, Live, environment
+
+pytestmark = pytest.mark.live
+
+plain = pytest.mark.parametrize("live", ["sqlite", "postgres", "airflow-3.2"], indirect=True)
+full = pytest.mark.parametrize("live", ["sqlite", "postgres"], indirect=True)
+
+
+@plain
+class TestPlain:
+    def test_branches_that_fail_together_are_retried_once(self, live: Live) -> None:
+        live.start("recover", "exhaust", "killed", "never_failed")
+        run = live.rest("recover", lambda run: run.state == "success")
+        assert run.clear_number == 1
+        events = live.events("recover")
+        assert events.count("won") == events.count("cleared") == events.count("succeeded") == 1
+        assert live.told("recover") == ["retrying 1", "succeeded 1"]
+        record = live.record("recover")
+        assert (record["status"], record["attempt"], record["level"]) == ("succeeded", "1", "task")
+
+    def test_branches_that_never_recover_stop_at_the_cap_and_alert_once(self, live: Live) -> None:
+        run = live.rest("exhaust", lambda run: run.state == "failed" and run.clear_number >= 2)
+        assert run.clear_number == 2
+        assert live.told("exhaust") == ["retrying 1", "retrying 2", "exhausted 2"]
+        record = live.record("exhaust")
+        assert (record["status"], record["attempt"], record["acknowledged"]) == ("exhausted", "2", "1")
+        assert live.client.zscore("{dag-retry}:v1:attention", f"exhaust:{RUN}")
+
+    def test_a_killed_task_is_retried_by_the_dag_level(self, live: Live) -> None:
+        run = live.rest("killed", lambda run: run.state == "success")
+        assert run.clear_number == 1
+        assert live.record("killed")["level"] == "dag"
+
+    def test_a_run_that_never_failed_leaves_no_key(self, live: Live) -> None:
+        run = live.rest("never_failed", lambda run: run.state == "success")
+        assert run.clear_number == 0
+        assert not [key for key in live.client.scan_iter() if "never_failed" in key]
+
+    def test_the_drop_in_stops_where_the_published_recipe_loops(self, live: Live) -> None:
+        live.start("recipe_dropin", "recipe_published")
+        # Still clearing, far over its cap of 2: it would go on for ever.
+        published = live.airflow.wait("recipe_published", RUN, until=lambda run: run.clear_number > 4, steady=0)
+        live.airflow.pause("recipe_published")
+        ours = live.rest("recipe_dropin", lambda run: run.state == "failed" and run.clear_number >= 2)
+        assert ours.clear_number == 2
+        assert published.clear_number > 4
+        assert live.record("recipe_dropin")["status"] == "exhausted"
+
+
+@full
+class TestFull:
+    @pytest.fixture(autouse=True)
+    def started(self, live: Live) -> None:
+        live.start("mapped", "timed_out", "own_retries", "recover_dag_level", "recover_task_level")
+        live.start("redis_away", "login_refused")
+
+    @pytest.mark.parametrize("level", ["dag", "task"])
+    def test_one_level_alone(self, live: Live, level: str) -> None:
+        dag_id = f"recover_{level}_level"
+        run = live.rest(dag_id, lambda run: run.state == "success")
+        assert run.clear_number == 1
+        assert live.record(dag_id)["level"] == level
+        assert live.told(dag_id) == ["retrying 1", "succeeded 1"]
+
+    def test_24_mapped_tasks(self, live: Live) -> None:
+        run = live.rest("mapped", lambda run: run.state == "success")
+        assert run.clear_number == 1
+        assert live.events("mapped").count("cleared") == 1
+
+    def test_dagrun_timeout(self, live: Live) -> None:
+        run = live.rest("timed_out", lambda run: run.state == "success")
+        assert run.clear_number == 1
+        record = live.record("timed_out")
+        assert (record["level"], record["error"]) == ("dag", "timed_out")
+
+    def test_a_tasks_own_retries_come_first(self, live: Live) -> None:
+        run = live.rest("own_retries", lambda run: run.state == "success")
+        assert run.clear_number == 1
+        # Two tries, one Dag-level retry, and two more: the third fails, the fourth succeeds.
+        assert [found.try_number for found in live.airflow.tries("own_retries", RUN)] == [1, 2, 3, 4]
+        assert live.events("own_retries").count("won") == 1
+
+    def test_a_manual_clear_after_exhaustion_begins_a_fresh_budget(self, live: Live) -> None:
+        live.rest("exhaust", lambda run: run.state == "failed" and run.clear_number == 2)
+        live.airflow.clear("exhaust", RUN)
+        run = live.rest("exhaust", lambda run: run.state == "failed" and run.clear_number >= 5)
+        assert run.clear_number == 5
+        assert live.told("exhaust")[3:] == ["retrying 1", "retrying 2", "exhausted 2"]
+        assert live.record("exhaust")["base"] == "3"
+
+    def test_redis_away_clears_nothing_and_says_so(self, live: Live) -> None:
+        run = live.rest("redis_away", lambda run: run.state == "failed")
+        assert run.clear_number == 0
+        logs = live.task_logs("redis_away")
+        assert "failed and was NOT retried, nothing was cleared: Redis: ConnectionError" in logs
+        assert "s3cret" not in logs
+
+    def test_a_refused_login_is_blocked_and_told_once(self, live: Live) -> None:
+        run = live.rest("login_refused", lambda run: run.state == "failed")
+        assert run.clear_number == 0
+        assert live.told("login_refused") == ["blocked 1"]
+        record = live.record("login_refused")
+        assert (record["status"], record["reason"]) == ("blocked", "http_401")
+        logs = live.task_logs("login_refused")
+        assert "is blocked (http_401): login of 'stranger'" in logs
+        assert "s3cret" not in logs
+
+    def test_every_key_has_a_ttl(self, live: Live) -> None:
+        live.rest("recover", lambda run: run.state == "success")
+        keys = list(live.client.scan_iter())
+        assert any(":run:recover:" in key for key in keys)
+        assert [key for key in keys if live.client.pttl(key) < 0] == []
+
+
+def test_airflow_3_1_is_refused_with_a_clear_error() -> None:
+    python = environment("3.1", "apache-airflow==3.1.8", "2026-04-01T00:00:00Z")
+    dag = Path(__file__).parent / "dags" / "single.py"
+    done = subprocess.run([python, dag], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "ConfigError: airflow-dag-retry needs Airflow 3.2 or newer" in done.stderr

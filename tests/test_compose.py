@@ -1,0 +1,222 @@
+"""docker-compose.yml, as far as it can be known without Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from ruamel.yaml import YAML  # the parser check-jsonschema brings
+
+FILE = Path(__file__).parents[1] / "docker-compose.yml"
+TEXT = FILE.read_text(encoding="utf-8")
+AIRFLOW = ["api-server", "dag-processor", "init", "scheduler", "triggerer"]
+ONE_SHOT = "init"
+WHERE_CALLBACKS_RUN = ["scheduler", "dag-processor"]  # LocalExecutor: the scheduler runs the tasks
+
+
+def with_defaults(text: str) -> str:
+    """Interpolate as Compose does where none of the variables is set."""
+    return re.sub(r"\$(?:\$|\{\w+:-([^}]*)\})", lambda found: found[1] if "{" in found[0] else "$", text)
+
+
+COMPOSE: dict[str, Any] = YAML(typ="safe", pure=True).load(with_defaults(TEXT))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ENVIRONMENT: dict[str, str] = SERVICES["scheduler"]["environment"]
+
+
+def mounts(service: str) -> dict[str, tuple[str, str]]:
+    """Return target -> (source, mode) of a service's volumes."""
+    volumes = [volume.split(":") for volume in SERVICES[service].get("volumes", [])]
+    return {target: (source, *mode) if mode else (source, "rw") for source, target, *mode in volumes}
+
+
+def airflow_commands() -> list[list[str]]:
+    """Return the arguments of every `airflow …` that a container runs."""
+    commands = []
+    for name in AIRFLOW:
+        command = SERVICES[name]["command"]
+        if isinstance(command, str):  # the image's entry point puts `airflow` in front
+            commands.append(shlex.split(command))
+        else:
+            *_, script = command
+            lines = [shlex.split(line) for line in script.replace("\\\n", "").splitlines()]
+            commands += [words for program, *words in lines if program == "airflow"]
+        _, program, *words = SERVICES[name].get("healthcheck", {}).get("test", ["NONE", ""])
+        if program == "airflow":
+            commands.append(words)
+    return commands
+
+
+def run_in_airflow(distribution: str, home: Path, script: str, argument: object) -> None:
+    """Run a script with its argument on stdin and Airflow's own defaults; its failure is the test's."""
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{distribution} is not installed")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment["AIRFLOW_HOME"] = str(home)
+    auth_manager = "AIRFLOW__CORE__AUTH_MANAGER"  # it adds subcommands
+    environment[auth_manager] = ENVIRONMENT[auth_manager]
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input=json.dumps(argument), env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_is_what_the_compose_specification_allows() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", FILE],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_needs_no_variable_to_be_set() -> None:
+    assert not re.findall(r"\$\{\w+\}|\$\{\w+[^\w:].*?\}", TEXT)
+    assert "${" not in with_defaults(TEXT)
+
+
+def test_images() -> None:
+    assert {name: service["image"] for name, service in SERVICES.items()} == {
+        **dict.fromkeys(AIRFLOW, "apache/airflow:3.3.2"),
+        "postgres": "postgres:15",
+        "redis": "redis:7.2-alpine",
+    }
+    assert "image: ${AIRFLOW_IMAGE_NAME:-apache/airflow:3.3.2}" in TEXT
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_volumes_exist(service: str) -> None:
+    for source, mode in mounts(service).values():
+        if source.startswith("."):
+            assert (FILE.parent / source).is_dir(), f"Docker would make an empty {source}"
+            assert mode == "ro"
+        else:
+            assert source in COMPOSE["volumes"]
+
+
+@pytest.mark.parametrize("service", AIRFLOW)
+def test_every_airflow_is_the_same(service: str) -> None:
+    assert SERVICES[service]["environment"] == ENVIRONMENT
+    assert mounts(service) == mounts("scheduler")
+
+
+@pytest.mark.parametrize("service", WHERE_CALLBACKS_RUN)
+def test_callbacks_have_what_they_need(service: str) -> None:
+    environment = SERVICES[service]["environment"]
+    redis = urlsplit(environment["AIRFLOW__DAG_RETRY__REDIS_URL"])
+    assert (redis.scheme, redis.hostname, redis.port) == ("redis", "redis", 6379)
+    api = urlsplit(environment["AIRFLOW__DAG_RETRY__API_URL"])
+    assert (api.scheme, api.hostname, api.port) == ("http", "api-server", 8080)
+    assert {"redis", "api-server"} <= {*SERVICES} & {*SERVICES[service]["depends_on"]}
+    assert int(environment["AIRFLOW__DAG_RETRY__MAX_ATTEMPTS"]) >= 1
+
+    src = PurePosixPath(environment["PYTHONPATH"])
+    sources = {target: source for target, (source, _) in mounts(service).items()}
+    assert sources[str(src)] == "./src"
+    assert sources[str(src.parent / "lua")] == "./lua"
+    assert sources["/opt/airflow/dags"] == "./src/dag_retry/demo/dags"
+
+
+def test_callbacks_log_in_as_the_user_whom_init_makes() -> None:
+    create, reset = (words for words in airflow_commands() if words[0] == "users")
+    for words in (create, reset):
+        assert words[words.index("--username") + 1] == "$AIRFLOW__DAG_RETRY__API_USERNAME"
+    assert reset[reset.index("--password") + 1] == "$AIRFLOW__DAG_RETRY__API_PASSWORD"
+    for setting in ("AIRFLOW__DAG_RETRY__API_USERNAME", "AIRFLOW__DAG_RETRY__API_PASSWORD"):
+        assert ENVIRONMENT[setting]
+
+
+def test_components_trust_each_other() -> None:
+    # Airflow signs with HS512, for which a shorter key is too weak.
+    assert len(ENVIRONMENT["AIRFLOW__API_AUTH__JWT_SECRET"].encode()) >= 64
+    execution_api = ENVIRONMENT["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert execution_api == f"{ENVIRONMENT['AIRFLOW__DAG_RETRY__API_URL']}/execution/"
+
+
+def test_airflow_uses_the_database_that_is_made() -> None:
+    database = urlsplit(ENVIRONMENT["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    assert database.hostname == "postgres"
+    assert SERVICES["postgres"]["environment"] == {
+        "POSTGRES_USER": database.username,
+        "POSTGRES_PASSWORD": database.password,
+        "POSTGRES_DB": database.path.removeprefix("/"),
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_says_whether_it_is_healthy(service: str) -> None:
+    if service == ONE_SHOT:
+        assert "healthcheck" not in SERVICES[service]
+    else:
+        how, *command = SERVICES[service]["healthcheck"]["test"]
+        assert how == "CMD"
+        assert command
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_waits_for_services_that_can_be_waited_for(service: str) -> None:
+    for other, waits in SERVICES[service].get("depends_on", {}).items():
+        assert other in SERVICES
+        ends = "service_completed_successfully" if other == ONE_SHOT else "service_healthy"
+        assert waits == {"condition": ends}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_is_open_to_this_machine_only(service: str) -> None:
+    for port in SERVICES[service].get("ports", []):
+        assert port.startswith("127.0.0.1:")
+
+
+def test_redis_forgets_nothing() -> None:
+    program, *options = shlex.split(SERVICES["redis"]["command"])
+    assert program == "redis-server"
+    assert dict(zip(options[::2], options[1::2], strict=True)) == {
+        "--appendonly": "yes",
+        "--maxmemory-policy": "noeviction",
+    }
+    assert mounts("redis") == {"/data": ("redis", "rw")}
+
+
+PARSE = """
+import json, sys
+from airflow.cli.cli_parser import get_parser
+parser = get_parser()
+for words in json.load(sys.stdin):
+    parser.parse_args(words)
+"""
+
+
+@pytest.mark.parametrize(
+    ("distribution", "of_users"), [("apache-airflow-core", False), ("apache-airflow-providers-fab", True)]
+)
+def test_airflow_knows_the_commands(distribution: str, of_users: bool, tmp_path: Path) -> None:
+    commands = [words for words in airflow_commands() if (words[0] == "users") == of_users]
+    assert commands
+    run_in_airflow(distribution, tmp_path, PARSE, commands)
+
+
+LOOK_UP = """
+import json, sys
+from airflow.configuration import conf
+sections = conf.configuration_description
+unknown = [(s, k) for s, k in json.load(sys.stdin) if k not in sections.get(s, {"options": {}})["options"]]
+assert not unknown, unknown
+"""
+
+
+def test_airflow_knows_the_settings(tmp_path: Path) -> None:
+    names = [name.lower().split("__")[1:] for name in ENVIRONMENT if name.startswith("AIRFLOW__")]
+    settings = [(section, key) for section, key in names if section != "dag_retry"]
+    assert settings
+    run_in_airflow("apache-airflow-core", tmp_path, LOOK_UP, settings)
