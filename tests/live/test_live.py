@@ -60,7 +60,9 @@ class TestPlain:
 class TestFull:
     @pytest.fixture(autouse=True)
     def started(self, live: Live) -> None:
-        live.start("mapped", "timed_out", "own_retries", "recover_dag_level", "recover_task_level")
+        live.start(
+            "mapped", "timed_out", "own_retries", "own_retries_dag_level", "recover_dag_level", "recover_task_level"
+        )
         live.start("redis_away", "login_refused")
 
     @pytest.mark.parametrize("level", ["dag", "task"])
@@ -85,9 +87,14 @@ class TestFull:
     def test_a_tasks_own_retries_come_first(self, live: Live) -> None:
         run = live.rest("own_retries", lambda run: run.state == "success")
         assert run.clear_number == 1
-        # Two tries, one Dag-level retry, and two more: the third fails, the fourth succeeds.
-        assert [found.try_number for found in live.airflow.tries("own_retries", RUN)] == [1, 2, 3, 4]
+        assert [found.try_number for found in live.airflow.tries("own_retries", RUN)] == [1, 2, 3]
         assert live.events("own_retries").count("won") == 1
+
+    def test_a_dag_level_clear_gives_a_task_its_retries_anew(self, live: Live) -> None:
+        # A task that clears its own run is RUNNING then, and Airflow leaves its max_tries as it was.
+        run = live.rest("own_retries_dag_level", lambda run: run.state == "success")
+        assert run.clear_number == 1
+        assert [found.try_number for found in live.airflow.tries("own_retries_dag_level", RUN)] == [1, 2, 3, 4]
 
     def test_a_manual_clear_after_exhaustion_begins_a_fresh_budget(self, live: Live) -> None:
         live.rest("exhaust", lambda run: run.state == "failed" and run.clear_number == 2)

@@ -40,6 +40,19 @@ with DAG(
 with DAG("own_retries", schedule=None, **retry.dag_args(default_args={"retries": 1})):
 
     @task
+    def fail_twice(ti: Any = None) -> None:
+        if ti.try_number <= 2:
+            raise TimeoutError(f"try {ti.try_number}")
+
+    fail_twice()
+
+with DAG(
+    "own_retries_dag_level",
+    schedule=None,
+    **retry.dag_args(level="dag", default_args={"retries": 1, "retry_delay": timedelta(0)}),
+):
+
+    @task
     def fail_thrice(ti: Any = None) -> None:
         if ti.try_number <= 3:
             raise TimeoutError(f"try {ti.try_number}")
