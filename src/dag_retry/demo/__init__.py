@@ -1,0 +1,1 @@
+"""Dag-level retry on a live Airflow: ``python -m dag_retry.demo``."""
