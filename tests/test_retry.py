@@ -365,6 +365,34 @@ class TestHooks:
         assert record(retry).acknowledged
 
 
+class TestMetrics:
+    def test_counted_with_tags_and_by_name(self, retry: DagRetry, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow.sdk.observability.stats import Stats
+
+        sent: list[Any] = []
+        monkeypatch.setattr(Stats, "incr", lambda name, **options: sent.append((name, options)))
+        retry.on_failure(task_failed())
+        retry.on_failure(task_failed())
+        assert sent == [
+            (f"dag_retry.{event}{suffix}", options)
+            for event in ("won", "cleared", "lost")
+            for suffix, options in (("", {"tags": {"dag_id": "daily_load"}}), (".daily_load", {}))
+        ]
+
+    def test_none_stands_in_a_retrys_way(
+        self, retry: DagRetry, stub: StubApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        from airflow.sdk.observability.stats import Stats
+
+        def fail(name: str, **options: Any) -> None:
+            raise OSError("no StatsD")
+
+        monkeypatch.setattr(Stats, "incr", fail)
+        retry.on_failure(task_failed())
+        assert stub.clears == 1
+        assert "the metric dag_retry.won of Dag 'daily_load' was not sent" in caplog.text
+
+
 class TestContext:
     @pytest.mark.parametrize(
         "context",

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Live:
     airflow: LiveAirflow
     client: Any
     runs: set[str] = field(default_factory=set)
+    ended: dict[str, Run] = field(default_factory=dict)
 
     def start(self, *dag_ids: str) -> None:
         """Trigger a run of each Dag, once."""
@@ -39,10 +40,17 @@ class Live:
                 self.runs.add(dag_id)
                 self.airflow.trigger(dag_id, RUN)
 
-    def rest(self, dag_id: str, until: Callable[[Run], bool]) -> Run:
-        """Wait until the run is as it should be, and stays so."""
+    def rest(self, dag_id: str, state: str, status: str | None, base: str = "0") -> Run:
+        """Wait until Airflow has this state for the run, and its record that status (None: there is no record)."""
         self.start(dag_id)
-        return self.airflow.wait(dag_id, RUN, until=until, timeout=300)
+
+        def at_rest(run: Run) -> bool:
+            record = self.record(dag_id)
+            told = record.get("due_at", "0") == "0"
+            return run.state == state and (record.get("status"), record.get("base", base), told) == (status, base, True)
+
+        self.ended[dag_id] = self.airflow.wait(dag_id, RUN, until=at_rest, steady=0, timeout=300)
+        return self.ended[dag_id]
 
     def record(self, dag_id: str) -> dict[str, str]:
         return dict(self.client.hgetall(f"{{dag-retry}}:v1:run:{dag_id}:{RUN}"))
@@ -51,8 +59,16 @@ class Live:
         entries = self.client.xrange("{dag-retry}:v1:events")
         return [fields["event"] for _, fields in entries if fields["dag_id"] == dag_id]
 
-    def told(self, dag_id: str) -> list[str]:
-        """Return what hooks were told, in order."""
+    def told(self, dag_id: str, *expected: str) -> None:
+        """Check what hooks were told, in order. The last may come a moment after the record says so."""
+
+        def so_far(_: Run) -> bool:
+            return len(self._told(dag_id)) >= len(expected)
+
+        self.airflow.wait(dag_id, RUN, until=so_far, steady=0)
+        assert self._told(dag_id) == list(expected)
+
+    def _told(self, dag_id: str) -> list[str]:
         file = self.airflow.home / "told"
         lines = [line.split(" ", 1) for line in file.read_text().splitlines()] if file.exists() else []
         return [what for told, what in lines if told == dag_id]

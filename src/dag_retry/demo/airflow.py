@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +30,11 @@ _COMPONENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
 }
+
+
+# SQLite has one writer. A request that waits 5 s for it is answered 500 "Database error", and its transaction is rolled
+# back: nothing was done (measured where many tasks fail at once).
+_SQLITE_TRIES = 5
 
 
 class AirflowError(Exception):
@@ -304,10 +310,13 @@ class LiveAirflow:
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        try:
-            response = self._http.request(method, f"{self.url}{path}", json=body, timeout=60)
-        except requests.RequestException as error:
-            raise self._error(f"{method} {path} was not answered: {error}") from error
+        for _ in range(_SQLITE_TRIES):
+            try:
+                response = self._http.request(method, f"{self.url}{path}", json=body, timeout=60)
+            except requests.RequestException as error:
+                raise self._error(f"{method} {path} was not answered: {error}") from error
+            if not (response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and '"Database error"' in response.text):
+                break
         if not response.ok:
             raise self._error(f"{method} {path} was answered {response.status_code}: {response.text}")
         return response.json()

@@ -1,0 +1,132 @@
+"""Every block of code in the README is run. One of a kind that is not known here fails the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from dag_retry import AttemptCounter, DagRetry, _settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", README)
+
+
+def blocks(language: str, mark: str = "") -> list[str]:
+    return [code for found, code in BLOCKS if found == language and mark in code]
+
+
+@pytest.fixture
+def seeded(redis_url: str) -> Iterator[Any]:
+    """A Redis with the run of which the README speaks."""
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        client.flushall()
+        counter = AttemptCounter(client)
+        claim = counter.claim("daily_load", "run-1", generation=0, max_attempts=3)
+        counter.block(claim, reason="http_403")
+        counter.claim("daily_load", "run-2", generation=0, max_attempts=3)
+        yield client
+
+
+def test_no_block_is_left_out() -> None:
+    run = [
+        *blocks("python", "DAG("),
+        *blocks("python", "dag_retry.recipe"),
+        *blocks("python", "AttemptCounter("),
+        *blocks("sh", "pip install"),
+        *blocks("sh", "export "),
+        *blocks("sh", "make "),
+        *blocks("redis"),
+    ]
+    assert sorted(run) == sorted(code for language, code in BLOCKS if language != "text")
+
+
+@pytest.mark.parametrize("code", blocks("python", "DAG("))
+def test_dags(code: str) -> None:
+    names: dict[str, Any] = {}
+    exec(code, names)
+    retry = names["retry"]
+    assert isinstance(retry, DagRetry)
+    dag = next(value for value in names.values() if type(value).__name__ == "DAG") if "dag" in names else None
+    assert dag is None or dag.has_on_failure_callback
+
+
+def test_tasks_of_the_first_dag_call_back() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("python", "DAG(")[0].replace(":\n\n    @task", " as dag:\n\n    @task"), names)
+    dag, retry = names["dag"], names["retry"]
+    assert sorted(dag.task_ids) == ["extract_customers", "extract_orders", "extract_stock"]
+    assert all(task.on_failure_callback == [retry.on_failure] for task in dag.tasks)
+    assert dag.has_on_success_callback
+
+
+def test_recipe() -> None:
+    (code,) = blocks("python", "dag_retry.recipe")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert callable(names["clear_dag_run_on_failure"])
+
+
+def test_counter(seeded: Any) -> None:
+    (code,) = blocks("python", "AttemptCounter(")
+    server = seeded.connection_pool.connection_kwargs
+    seeded.flushall()
+    exec(code.replace("localhost:6379", f"{server['host']}:{server['port']}"), {})
+    assert seeded.hget("{dag-retry}:v1:run:daily_load:run-1", "status") == "retrying"
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks("sh", "export ")
+    shown = subprocess.run(["env", "-i", "sh", "-c", f"{code}\nenv"], capture_output=True, text=True, check=True).stdout
+    for line in shown.splitlines():
+        name, _, value = line.partition("=")
+        if name.startswith("AIRFLOW__DAG_RETRY__"):
+            monkeypatch.setenv(name, value)
+    assert urlsplit(_settings.redis_url(None)).hostname == "redis.example.com"
+    api = _settings.api(None)
+    assert (api.url, api.username, api.password) == ("https://airflow.example.com", "retry", "secret")
+
+
+@pytest.mark.parametrize("command", [line for code in blocks("redis") for line in code.splitlines()])
+def test_what_operators_ask(seeded: Any, command: str) -> None:
+    assert seeded.execute_command(*shlex.split(command))
+
+
+def test_make_test_is_what_ci_runs() -> None:
+    assert blocks("sh", "make test") == ["make test\n"]
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("\nmake test")
+    subprocess.run(["make", "--dry-run", "test"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.live
+def test_install(tmp_path: Path) -> None:
+    (code,) = blocks("sh", "pip install")
+    subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", "--seed", str(tmp_path)], check=True)
+    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(tmp_path)}
+    subprocess.run(["sh", "-ec", code], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    check = "from dag_retry import DagRetry; DagRetry(); import dag_retry; print(dag_retry.__file__)"
+    done = subprocess.run(
+        [tmp_path / "bin" / "python", "-c", check], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(str(tmp_path))
+
+
+@pytest.mark.live
+def test_demo() -> None:
+    (code,) = blocks("sh", "make demo")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "DAG_RETRY"))}
+    done = subprocess.run(["sh", "-ec", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (promised,) = (block for block in blocks("text") if "branches_recover" in block)
+    shown = [line.split() for line in done.stdout.splitlines()]
+    assert all(line.split() in shown for line in promised.splitlines())
