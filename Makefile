@@ -30,12 +30,13 @@ wheel: .venv/dev servers
 
 # What the tests start by themselves comes from the system. Where it can't be installed, they skip and say so.
 servers:
-	@command -v redis-server >/dev/null || $(APT) redis-server || echo "redis-server is missing: its tests are skipped"
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || $(APT) postgresql \
+	@command -v redis-server >/dev/null || $(call install,redis-server) \
+		|| echo "redis-server is missing: its tests are skipped"
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || $(call install,postgresql) \
 		|| echo "postgresql is missing: its tests are skipped"
 
-APT = (command -v apt-get && SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo -n) \
-	&& $$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y) >/dev/null
+install = (command -v apt-get && SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo -n) \
+	&& $$SUDO apt-get -qq update && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y $(1)) >/dev/null
 
 clean:
 	rm -rf .venv* dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
