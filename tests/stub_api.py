@@ -25,6 +25,8 @@ class StubApi:
     dag_id: str = "daily_load"
     run_id: str = "run"
     ti_id: str = "try-0"
+    ti_state: str = "running"
+    try_number: int = 1
     clears: int = 0
     logins: int = 0
     token: str = "token-0"
@@ -59,7 +61,7 @@ class StubApi:
                 self.ti_id = f"try-{self.clears}"
             return answer(200, {"dag_id": self.dag_id, "dag_run_id": self.run_id, "state": "queued"})
         if unquote(path).startswith(f"{run}/taskInstances/"):
-            return answer(200, {"id": self.ti_id})
+            return answer(200, {"id": self.ti_id, "state": self.ti_state, "try_number": self.try_number})
         if unquote(path) == run:
             return answer(200, {"dag_id": self.dag_id, "dag_run_id": self.run_id})
         return answer(404, {"detail": "Not Found"})

@@ -133,7 +133,6 @@ class TestGuards:
     @pytest.mark.parametrize(
         ("context", "reason"),
         [
-            (task_lost(state="restarting"), "restarting"),
             (task_lost(try_number=1, max_tries=2), "task_retries_left"),
             (task_failed() | {"task": SimpleNamespace(is_teardown=True, on_failure_fail_dagrun=False)}, "teardown"),
         ],
@@ -155,8 +154,7 @@ class TestGuards:
     @pytest.mark.parametrize(
         "context",
         [
-            task_lost(try_number=3, max_tries=2),
-            task_lost(try_number=1, max_tries=0),
+            task_lost(max_tries=0),
             # AirflowFailException fails a task for good although it has retries left.
             task_failed(try_number=1, max_tries=2),
             task_failed() | {"task": SimpleNamespace(is_teardown=True, on_failure_fail_dagrun=True)},
@@ -165,6 +163,41 @@ class TestGuards:
     def test_takes(self, retry: DagRetry, stub: StubApi, context: Any) -> None:
         retry.on_failure(context)
         assert stub.clears == 1
+
+
+class TestLost:
+    """A task whose worker fell silent: its callback knows the run as it is now, not as it was when it failed."""
+
+    @pytest.mark.parametrize("state", ["running", "failed"])
+    def test_still_there(self, retry: DagRetry, stub: StubApi, state: str) -> None:
+        stub.ti_state = state
+        retry.on_failure(task_lost())
+        assert stub.clears == 1
+
+    @pytest.mark.parametrize(
+        ("state", "try_number"), [("restarting", 1), ("up_for_retry", 1), ("queued", 2), ("running", 2), ("failed", 2)]
+    )
+    def test_cleared_meanwhile(
+        self, retry: DagRetry, client: Any, stub: StubApi, caplog: pytest.LogCaptureFixture, state: str, try_number: int
+    ) -> None:
+        # Airflow has given it a new id and the new generation, so neither tells.
+        stub.ti_id, stub.ti_state, stub.try_number = "try-1", state, try_number
+        retry.on_failure(task_lost(generation=1))
+        assert "nothing to retry (restarting)" in caplog.text
+        assert stub.clears == 0
+        assert client.keys() == []
+
+    def test_a_task_that_is_gone(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
+        stub.faults = [None, before(404, {"detail": "gone"})]
+        retry.on_failure(task_lost())
+        assert client.keys() == []
+
+    def test_api_away(self, make: Any, client: Any, caplog: pytest.LogCaptureFixture) -> None:
+        away = make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
+        with pytest.raises(ClearUnconfirmed):
+            away.on_failure(task_lost())
+        assert "NOT retried, nothing was cleared" in caplog.text
+        assert client.keys() == []
 
 
 class TestTakeover:

@@ -56,17 +56,24 @@ class AirflowApi:
         :param run_id: the Dag run.
         :param failed_try: the try whose failure was claimed.
         """
-        run = ("dags", dag_id, "dagRuns", run_id)
-        index = (str(failed_try.map_index),) if failed_try.map_index >= 0 else ()
-        try:
-            found = self._call("GET", *run, "taskInstances", failed_try.task_id, *index)
-        except ClearRefused as refusal:
-            if refusal.reason != "http_404":
-                raise
-            # A mapped index can vanish with a clear; a run that is gone refuses this too.
-            self._call("GET", *run)
-            return False
-        return str(found.get("id")) == failed_try.ti_id
+        return self._task_instance(dag_id, run_id, failed_try).get("id") == failed_try.ti_id
+
+    def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> bool:
+        """Ask whether a try whose worker fell silent is where it was, and not on its way to a new try.
+
+        A clear gives a running task its new id at once, and leaves it RESTARTING until its silence is noticed; then it
+        is UP_FOR_RETRY, and in its next try has the same id and a higher number (measured on 3.2.2 and 3.3.2).
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param failed_try: the silent try.
+        :param try_number: its number.
+        """
+        found = self._task_instance(dag_id, run_id, failed_try)
+        return (found.get("id"), found.get("try_number")) == (failed_try.ti_id, try_number) and found.get("state") in (
+            "running",
+            "failed",
+        )
 
     def clear(self, dag_id: str, run_id: str) -> None:
         """Clear the whole run, so that all its tasks run again.
@@ -81,6 +88,18 @@ class AirflowApi:
                 f"{self._settings.url} answered the clear with something else than this run: is it Airflow's API?",
                 reason="not_airflow",
             )
+
+    def _task_instance(self, dag_id: str, run_id: str, failed_try: FailedTry) -> dict[str, Any]:
+        run = ("dags", dag_id, "dagRuns", run_id)
+        index = (str(failed_try.map_index),) if failed_try.map_index >= 0 else ()
+        try:
+            return self._call("GET", *run, "taskInstances", failed_try.task_id, *index)
+        except ClearRefused as refusal:
+            if refusal.reason != "http_404":
+                raise
+            # A mapped index can vanish with a clear; a run that is gone refuses this too.
+            self._call("GET", *run)
+            return {}
 
     def _call(self, method: str, *path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         url = "/".join((self._settings.url, "api", "v2", *(_segment(part) for part in path)))

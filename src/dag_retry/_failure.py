@@ -20,6 +20,9 @@ class Failure:
     :param level: where the callback runs.
     :param tasks_ended: every task of the run has ended, so that no task-level callback is alive.
     :param failed_try: the try that failed.
+    :param lost: the task's worker fell silent, and the dag processor calls back for it. The context then is of *now*,
+        not of the failure: the run may have been cleared since, and the task be on its way to a new try.
+    :param try_number: of the failed try.
     :param skip: why there is nothing to retry, as a code; None where there is.
     """
 
@@ -29,7 +32,9 @@ class Failure:
     level: Literal["task", "dag"]
     tasks_ended: bool
     failed_try: FailedTry
-    skip: Literal["task_retries_left", "restarting", "teardown"] | None
+    lost: bool
+    try_number: int
+    skip: Literal["task_retries_left", "teardown"] | None
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Failure:
@@ -63,6 +68,9 @@ class Failure:
                 ti_id=str(ti.id),
                 error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
             ),
+            # A worker decides FAILED before it calls back (`task_runner.py`); nobody else fills in the state.
+            lost=reason is None and ti.state != "failed",
+            try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,
         )
 
@@ -84,15 +92,11 @@ def run_of(context: Mapping[str, Any]) -> Any:
     return dag_run
 
 
-def _skip(context: Mapping[str, Any], ti: Any) -> Literal["task_retries_left", "restarting", "teardown"] | None:
-    task = context.get("task")
-    if ti.state == "restarting":
-        # Lost its heartbeat, but the run has been cleared meanwhile.
-        return "restarting"
-    # A worker decides FAILED before it calls back. Any other state is a lost task's, for which some versions of
-    # Airflow call on_failure_callback although the task itself will be retried (3.1, 3.3.0).
+def _skip(context: Mapping[str, Any], ti: Any) -> Literal["task_retries_left", "teardown"] | None:
+    # Some versions of Airflow (3.1, 3.3.0) call on_failure_callback for a lost task that will itself be retried.
     if ti.state != "failed" and 0 < ti.try_number <= (getattr(ti, "max_tries", 0) or 0):
         return "task_retries_left"
+    task = context.get("task")
     if getattr(task, "is_teardown", False) and not getattr(task, "on_failure_fail_dagrun", False):
         # Its failure does not fail the run.
         return "teardown"

@@ -129,6 +129,9 @@ class DagRetry:
         deadline = Deadline(min(_BUDGET, 0.75 * _airflow.grace()))
         with ExitStack() as stack:
             with _loud(f"{run} failed and was NOT retried, nothing was cleared: %s. Mend this, then clear it by hand."):
+                if failure.lost and not self._is_lost(failure, deadline):
+                    log.info("Dag retry: %s: nothing to retry (restarting).", run)
+                    return
                 counter = stack.enter_context(self._connected())
                 claim = counter.claim(
                     failure.dag_id,
@@ -200,6 +203,12 @@ class DagRetry:
 
         with closing(connect(_settings.redis_url(self._redis))) as client:
             yield self._counter(client)
+
+    def _is_lost(self, failure: Failure, deadline: Deadline) -> bool:
+        from dag_retry._api import AirflowApi
+
+        with AirflowApi(_settings.api(self._api), deadline) as session:
+            return session.is_lost(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
 
     def _retry(self, context: Context, counter: AttemptCounter, claim: Claim, deadline: Deadline) -> None:
         from dag_retry._finish import finish

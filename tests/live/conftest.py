@@ -152,7 +152,10 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2",
                 # The how-to's Dag sets none, and would wait for 5 minutes before each retry.
                 "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
-                "AIRFLOW__CORE__PARALLELISM": "12",
+                "AIRFLOW__CORE__PARALLELISM": "14",
+                # A task that falls silent is noticed by then, and not after 5 minutes.
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
             },
             **options,
         ) as airflow,

@@ -63,7 +63,7 @@ class TestFull:
         live.start(
             "mapped", "timed_out", "own_retries", "own_retries_dag_level", "recover_dag_level", "recover_task_level"
         )
-        live.start("redis_away", "login_refused")
+        live.start("redis_away", "login_refused", "lost", "lost_and_cleared")
 
     @pytest.mark.parametrize("level", ["dag", "task"])
     def test_one_level_alone(self, live: Live, level: str) -> None:
@@ -103,6 +103,18 @@ class TestFull:
         assert run.clear_number == 5
         live.told("exhaust", *["retrying 1", "retrying 2", "exhausted 2"] * 2)
         assert live.record("exhaust")["base"] == "3"
+
+    def test_a_task_that_falls_silent_is_retried(self, live: Live) -> None:
+        run = live.rest("lost", "success", "succeeded")
+        assert run.clear_number == 1
+
+    def test_a_task_that_falls_silent_in_a_run_cleared_since_is_not(self, live: Live) -> None:
+        # Airflow calls back for it with the new generation and its new id, as if it had failed after the clear.
+        run = live.rest("lost_and_cleared", "success", "succeeded")
+        assert run.clear_number == 1
+        assert live.events("lost_and_cleared").count("won") == 1
+        logs = "\n".join(log.read_text() for log in live.airflow.dag_processor_logs())
+        assert "of Dag 'lost_and_cleared': nothing to retry (restarting)" in logs
 
     def test_redis_away_clears_nothing_and_says_so(self, live: Live) -> None:
         run = live.rest("redis_away", "failed", None)

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
+from dag_retry.demo.barrier import wait_for_siblings
 
 retry = DagRetry(2)
 
@@ -36,6 +37,36 @@ with DAG(
             time.sleep(600)
 
     hang()
+
+# A stopped supervisor sends no heartbeats: for Airflow the task is lost, and the dag processor calls back for it.
+with DAG("lost", schedule=None, **retry.dag_args(default_args={"retries": 0})):
+
+    @task
+    def fall_silent(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            os.kill(os.getppid(), signal.SIGSTOP)
+            time.sleep(600)
+
+    fall_silent()
+
+with DAG("lost_and_cleared", schedule=None, **retry.dag_args(default_args={"retries": 0})):
+
+    @task
+    def fall_silent_as_well(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            wait_for_siblings(dag_run, "silent", branches=2)
+            os.kill(os.getppid(), signal.SIGSTOP)
+            time.sleep(600)
+
+    @task
+    def clear(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            wait_for_siblings(dag_run, "clearing", branches=2)
+            time.sleep(3)
+            raise TimeoutError
+
+    fall_silent_as_well()
+    clear()
 
 with DAG("own_retries", schedule=None, **retry.dag_args(default_args={"retries": 1})):
 
