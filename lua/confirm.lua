@@ -22,5 +22,5 @@ if record.status ~= 'claimed' then
   return 0
 end
 -- The record keeps the reason of its claim, so that a claim asked again gets the same answer.
-save('cleared', {status = 'retrying', due_at = '0'}, reason)
+save('cleared', {status = 'retrying', due_at = '0'}, {reason = reason})
 return 1

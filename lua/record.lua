@@ -73,9 +73,9 @@ local function emit(event, of)
   redis.call('PEXPIRE', events_key, numeral(shared_ttl))
 end
 
--- Changes the record. Its hash is written last of all: where a write before it fails (a key of the wrong
--- type, memory full), nothing has been claimed.
-local function save(event, change, event_reason)
+-- Changes the record, and emits an event (unless nil) with the record's fields but for those given. The hash is
+-- written last of all: where a write before it fails (a key of the wrong type, memory full), nothing is claimed.
+local function save(event, change, but)
   record = record or {created_at = numeral(now)}
   for field, value in pairs(change) do
     record[field] = value
@@ -83,7 +83,7 @@ local function save(event, change, event_reason)
   record.schema = SCHEMA
   record.updated_at = numeral(now)
   if event then
-    emit(event, setmetatable({reason = event_reason}, {__index = record}))
+    emit(event, setmetatable(but or {}, {__index = record}))
   end
 
   local status = record.status

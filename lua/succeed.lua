@@ -20,7 +20,9 @@ if generation < current then
   return {}
 end
 if record.status ~= 'succeeded' then
-  save('succeeded', {status = 'succeeded', generation = numeral(generation), reason = 'succeeded', acknowledged = '1', due_at = '0'})
+  -- The record keeps who made the last claim; it is the Dag level that tells of a success.
+  save('succeeded', {status = 'succeeded', generation = numeral(generation), reason = 'succeeded', acknowledged = '1',
+    due_at = '0'}, {level = 'dag', holder = ''})
 elseif generation > current then
   -- Cleared by a person after it had succeeded, and succeeded again: its late callbacks lose too.
   save(nil, {generation = numeral(generation)})

@@ -315,6 +315,7 @@ class TestKeys:
             ("succeeded", "succeeded"),
         ]
         assert len({tuple(e) for e in entries}) == 1
+        assert [e["level"] for e in entries] == ["task"] * 5 + ["dag"] * 2
         assert entries[0] == {
             "event": "won", "dag_id": RUN[0], "run_id": RUN[1], "generation": "0", "attempt": "1", "max_attempts": "2",
             "reason": "claimed", "level": "task", "holder": "w:1", "task_id": "branch_b", "map_index": "3",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
-from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost, ti, without_run
+from tests.contexts import dag_failed, dag_run, dag_succeeded, task_failed, task_lost, ti, without_run
 from tests.servers import free_port
 from tests.stub_api import StubApi, after, before
 
@@ -315,6 +316,17 @@ class TestRedisAway:
         assert stub.seen == []
         assert "run 'run' of Dag 'daily_load' failed and was NOT retried, nothing was cleared" in caplog.text
         assert "s3cret" not in caplog.text
+
+    def test_ids_that_look_like_a_format(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+        context = task_failed() | {"dag_run": dag_run(run_id="100 %s %d %(x)s {0}")}
+        with pytest.raises(CounterError):
+            make(redis=self.url()).on_failure(context)
+        assert "run '100 %s %d %(x)s {0}' of Dag 'daily_load' failed and was NOT retried" in caplog.text
+
+    def test_silent(self, make: Any, stub: StubApi) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(CounterError, match="TimeoutError"):
+            make(redis=f"redis://127.0.0.1:{silent.getsockname()[1]}/0").on_failure(task_failed())
+        assert stub.seen == []
 
     def test_at_success_is_a_warning(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
         make(redis=self.url()).on_success(dag_succeeded())

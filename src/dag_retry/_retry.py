@@ -128,7 +128,9 @@ class DagRetry:
             return
         deadline = Deadline(min(_BUDGET, 0.75 * _airflow.grace()))
         with ExitStack() as stack:
-            with _loud(f"{run} failed and was NOT retried, nothing was cleared: %s. Mend this, then clear it by hand."):
+            with _loud(
+                "%s failed and was NOT retried, nothing was cleared: %s. Mend this, then clear it by hand.", run
+            ):
                 if failure.lost and not self._is_lost(failure, deadline):
                     log.info("Dag retry: %s: nothing to retry (restarting).", run)
                     return
@@ -166,7 +168,7 @@ class DagRetry:
         # Airflow leaves dag_run out where the run's last task has no Dag version (`produce_dag_callback`).
         dag_run = context.get("dag_run")
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
-        with _loud(f"{_named(dag_id, run_id)} succeeded, and that was not recorded: %s."):
+        with _loud("%s succeeded, and that was not recorded: %s.", _named(dag_id, run_id)):
             try:
                 with self._connected() as counter:
                     record = counter.succeed(dag_id, run_id, generation=dag_run.clear_number if dag_run else None)
@@ -258,7 +260,7 @@ class DagRetry:
             _airflow.count("blocked", claim.dag_id)
         self._tell(context, status, claim, reason)
         run = _named(claim.dag_id, claim.run_id)
-        with _loud(f"{run}: that it is {status.value} was told, and not recorded: %s. It may be told again."):
+        with _loud("%s: that it is %s was told, and not recorded: %s. It may be told again.", run, status.value):
             counter.acknowledge(claim)
 
     def _tell(self, context: Context, status: Status, what: Claim | RunRecord, reason: str) -> None:
@@ -285,12 +287,12 @@ class DagRetry:
 
 
 @contextmanager
-def _loud(message: str) -> Iterator[None]:
+def _loud(message: str, *arguments: str) -> Iterator[None]:
     """Log what went wrong before Airflow swallows it."""
     try:
         yield
     except DagRetryError as error:
-        log.error("Dag retry: " + message, error)
+        log.error("Dag retry: " + message, *arguments, error)
         raise
 
 
