@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -10,6 +11,12 @@ import redis
 
 from dag_retry import AttemptCounter
 from tests import servers
+
+# No test reads the configuration of the machine it runs on; Airflow does when it is imported, before any fixture.
+_home = tempfile.TemporaryDirectory(prefix="dag-retry-tests-")
+for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+    del os.environ[name]
+os.environ["AIRFLOW_HOME"] = _home.name
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +47,3 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def counter(client: Any) -> AttemptCounter:
     return AttemptCounter(client)
-
-
-@pytest.fixture(autouse=True)
-def airflow_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test reads the configuration of the machine it runs on."""
-    home = tmp_path_factory.mktemp("airflow_home")
-    monkeypatch.setenv("AIRFLOW_HOME", str(home))
-    return home

@@ -43,7 +43,7 @@ class Failure:
         :param context: what Airflow gave to a failure callback of a task or a Dag.
         :raises ContextError: it doesn't say which run, generation or try failed.
         """
-        dag_run = run_of(context)
+        dag_run = _run_of(context)
         generation = getattr(dag_run, "clear_number", None)
         ti = context.get("ti") or context.get("task_instance")
         if not isinstance(generation, int) or ti is None:
@@ -75,7 +75,7 @@ class Failure:
         )
 
 
-def run_of(context: Mapping[str, Any]) -> Any:
+def _run_of(context: Mapping[str, Any]) -> Any:
     """Return the context's ``dag_run``.
 
     :raises ContextError: there is none.

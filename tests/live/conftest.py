@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,13 @@ class Live:
 
         self.ended[dag_id] = self.airflow.wait(dag_id, RUN, until=at_rest, steady=0, timeout=300)
         return self.ended[dag_id]
+
+    def nothing_happens(self) -> None:
+        """Check that runs at rest stay so: a Dag-level callback comes seconds after its run has ended."""
+        before = dict(self.ended)
+        assert before
+        self.airflow.wait(next(iter(before)), RUN, steady=12)
+        assert {dag_id: self.airflow.dag_run(dag_id, RUN) for dag_id in before} == before
 
     def record(self, dag_id: str) -> dict[str, str]:
         return dict(self.client.hgetall(f"{{dag-retry}}:v1:run:{dag_id}:{RUN}"))
@@ -131,6 +139,24 @@ def environment(name: str, airflow: str, newest: str) -> Path:
     return python
 
 
+@contextmanager
+def live_airflow(folder: Path, dags: Path, env: Mapping[str, str] | None = None, **options: Any) -> Iterator[Live]:
+    """Run an Airflow with these Dags, and a Redis for it."""
+    with servers.redis_server(folder) as url, redis.Redis.from_url(url, decode_responses=True) as client:
+        settings = {
+            "AIRFLOW__DAG_RETRY__REDIS_URL": url,
+            "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2",
+            # The how-to's Dag sets none, and would wait for 5 minutes before each retry.
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
+            "AIRFLOW__CORE__PARALLELISM": "14",
+            # A task that falls silent is noticed by then, and not after 5 minutes.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+        }
+        with LiveAirflow(folder / "home", dags, env=settings | dict(env or {}), **options) as airflow:
+            yield Live(airflow, client)
+
+
 @pytest.fixture(scope="package", params=["sqlite", "postgres", "airflow-3.2"])
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A live Airflow of each kind, for as long as the tests of this folder take."""
@@ -140,24 +166,5 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         options["database"] = request.getfixturevalue("postgres")
     if kind == "airflow-3.2":
         options["airflow"] = request.getfixturevalue("airflow_3_2")
-    folder = tmp_path_factory.mktemp(kind)
-    with (
-        servers.redis_server(folder) as url,
-        redis.Redis.from_url(url, decode_responses=True) as client,
-        LiveAirflow(
-            folder / "home",
-            DAGS,
-            env={
-                "AIRFLOW__DAG_RETRY__REDIS_URL": url,
-                "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2",
-                # The how-to's Dag sets none, and would wait for 5 minutes before each retry.
-                "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
-                "AIRFLOW__CORE__PARALLELISM": "14",
-                # A task that falls silent is noticed by then, and not after 5 minutes.
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-            },
-            **options,
-        ) as airflow,
-    ):
-        yield Live(airflow, client)
+    with live_airflow(tmp_path_factory.mktemp(kind), DAGS, **options) as live:
+        yield live

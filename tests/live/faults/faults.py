@@ -1,0 +1,36 @@
+"""One Dag for each fault, by the same name: two branches that fail together in the first attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from dag_retry import DagRetry
+from dag_retry.demo.barrier import wait_for_siblings
+
+FAULTS = [
+    "done_but_500",
+    "done_but_cut",
+    "done_but_silent",
+    "not_done_503",
+    "token_over",
+    "redirected",
+    "away_for_a_while",
+    "winner_killed_before_the_clear",
+    "winner_killed_after_the_clear",
+]
+
+retry = DagRetry(max_attempts=2)
+
+for fault in FAULTS:
+    with DAG(fault, schedule=None, **retry.dag_args(default_args={"retries": 0})):
+        for branch in ("a", "b"):
+
+            @task(task_id=f"branch_{branch}")
+            def run(name: str, dag_run: Any = None) -> None:
+                wait_for_siblings(dag_run, name, branches=2)
+                if dag_run.clear_number == 0:
+                    raise TimeoutError(name)
+
+            run(branch)
