@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,8 +86,8 @@ class Live:
 
 
 @pytest.fixture(scope="package")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty database on a PostgreSQL server of its own."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Make an empty database on a PostgreSQL server of our own: called with its name, it returns its URL."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
     if initdb is None:
@@ -104,15 +104,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = folder / "data"
 
     def run(program: str, *arguments: str) -> None:
-        command = [str(Path(initdb).parent / program), "-D", str(data), *arguments]
+        command = [str(Path(initdb).parent / program), *arguments]
         subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
-    run("initdb", "--auth=trust", "--username=airflow", "--no-sync")
-    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-p {port} -h 127.0.0.1 -k {folder} -F", "start")
+    def database(name: str) -> str:
+        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", name)
+        return f"postgresql+psycopg2://airflow@127.0.0.1:{port}/{name}"
+
+    run("initdb", "-D", str(data), "--auth=trust", "--username=airflow", "--no-sync")
+    options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
+    run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
-        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
+        yield database
     finally:
-        run("pg_ctl", "-w", "-m", "immediate", "stop")
+        run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
 
 
 @pytest.fixture(scope="package")
@@ -163,7 +168,7 @@ def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     kind = request.param
     options: dict[str, Any] = {}
     if kind == "postgres":
-        options["database"] = request.getfixturevalue("postgres")
+        options["database"] = request.getfixturevalue("postgres")("live")
     if kind == "airflow-3.2":
         options["airflow"] = request.getfixturevalue("airflow_3_2")
     with live_airflow(tmp_path_factory.mktemp(kind), DAGS, **options) as live:

@@ -30,6 +30,9 @@ class MisbehavingProxy:
         self.airflow = ""
         self.client: Any = None
         self.seen: Counter[tuple[str, str]] = Counter()
+        """How often a Dag's callbacks looked, and how often they sent a clear."""
+        self.done: Counter[str] = Counter()
+        """How often Airflow carried the clear of a Dag's run out."""
         self._first: dict[str, float] = {}
         self._lock = threading.Lock()
         self._server = HTTPServer(threaded=True)
@@ -58,17 +61,20 @@ class MisbehavingProxy:
         if dag_id == "winner_killed_before_the_clear" and what == "look" and first:
             self._kill_holder(dag_id)
             return self._cut(request)
-        if what == "look" or not first:
-            return self._forward(request) if dag_id != "redirected" else self._redirect()
-        return self._clear(dag_id, request)
-
-    def _clear(self, dag_id: str, request: Request) -> Response:
-        """Answer the first clear of a Dag's run."""
-        if dag_id == "not_done_503":
+        if dag_id == "redirected":
+            return Response(status=302, headers={"Location": f"{self.url}/auth/login"})
+        if what == "clear" and first and dag_id == "not_done_503":
             return Response("busy", status=503)
-        if dag_id == "token_over":
+        if what == "clear" and first and dag_id == "token_over":
             return Response('{"detail": "Signature has expired"}', status=401, content_type="application/json")
         answer = self._forward(request)
+        if what == "clear" and answer.status_code == 200:
+            self.done[dag_id] += 1
+            return self._done(dag_id, request, answer)
+        return answer
+
+    def _done(self, dag_id: str, request: Request, answer: Response) -> Response:
+        """Answer a clear that Airflow has carried out."""
         if dag_id == "done_but_500":
             return Response("oops", status=500)
         if dag_id == "done_but_cut":
@@ -79,9 +85,6 @@ class MisbehavingProxy:
         if dag_id == "done_but_silent":
             time.sleep(AWAY)
         return answer
-
-    def _redirect(self) -> Response:
-        return Response(status=302, headers={"Location": f"{self.url}/auth/login"})
 
     def _forward(self, request: Request) -> Response:
         headers = {name: value for name, value in request.headers if name in ("Authorization", "Content-Type")}
