@@ -154,6 +154,7 @@ def live_airflow(folder: Path, dags: Path, env: Mapping[str, str] | None = None,
             # The how-to's Dag sets none, and would wait for 5 minutes before each retry.
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
             "AIRFLOW__CORE__PARALLELISM": "14",
+            "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": ".*",
             # A task that falls silent is noticed by then, and not after 5 minutes.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",

@@ -116,6 +116,34 @@ class TestFull:
         logs = "\n".join(log.read_text() for log in live.airflow.dag_processor_logs())
         assert "of Dag 'lost_and_cleared': nothing to retry (restarting)" in logs
 
+    def test_odd_ids(self, live: Live) -> None:
+        fitting = ["50% of a+b: läuft?", "100%2Fsure", "x;y=1&z#\\"]
+        unfit = ["a/b", "~"]
+        for run_id in fitting + unfit:
+            live.airflow.trigger("odd..ids", run_id)
+
+        def status(run_id: str) -> str | None:
+            found: str | None = live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run_id}", "status")
+            return found
+
+        for run_id in fitting:
+            run = live.airflow.wait(
+                "odd..ids",
+                run_id,
+                until=lambda run: run.state == "success" and status(run.run_id) == "succeeded",
+                steady=0,
+            )
+            assert run.clear_number == 1
+        for run_id in unfit:
+            run = live.airflow.wait(
+                "odd..ids",
+                run_id,
+                until=lambda run: run.state == "failed" and status(run.run_id) == "blocked",
+                steady=0,
+            )
+            assert run.clear_number == 0
+            assert live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run_id}", "reason") == "unsafe_id"
+
     def test_redis_away_clears_nothing_and_says_so(self, live: Live) -> None:
         run = live.rest("redis_away", "failed", None)
         assert run.clear_number == 0

@@ -90,6 +90,15 @@ with DAG(
 
     fail_thrice()
 
+with DAG("odd..ids", schedule=None, **retry.dag_args(default_args={"retries": 0})):
+
+    @task(task_id="fail.once")
+    def fail_once(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            raise TimeoutError
+
+    fail_once()
+
 with DAG("never_failed", schedule=None, **retry.dag_args(default_args={"retries": 0})):
 
     @task
