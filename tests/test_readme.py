@@ -7,7 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from dag_retry import AttemptCounter, DagRetry, _settings
+from dag_retry import AttemptCounter, CounterError, DagRetry, _settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -97,9 +98,86 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (api.url, api.username, api.password) == ("https://airflow.example.com", "retry", "secret")
 
 
-@pytest.mark.parametrize("command", [line for code in blocks("redis") for line in code.splitlines()])
-def test_what_operators_ask(seeded: Any, command: str) -> None:
-    assert seeded.execute_command(*shlex.split(command))
+def commands(mark: str) -> list[list[str]]:
+    return [shlex.split(line) for code in blocks("redis", mark) for line in code.splitlines()]
+
+
+@pytest.fixture
+def users(seeded: Any) -> Iterator[Callable[[str], Any]]:
+    """Clients of the users that the README makes."""
+    rights = commands("ACL SETUSER")
+    for command in rights:
+        assert seeded.execute_command(*command)
+    server = seeded.connection_pool.connection_kwargs
+    with ExitStack() as stack:
+
+        def connect(name: str) -> Any:
+            url = f"redis://{name}:secret@{server['host']}:{server['port']}/0"
+            return stack.enter_context(redis.Redis.from_url(url, decode_responses=True))
+
+        yield connect
+    for command in rights:
+        seeded.acl_deluser(command[2])
+
+
+def test_the_packages_user_may_do_its_work_and_no_more(seeded: Any, users: Callable[[str], Any]) -> None:
+    seeded.script_flush()
+    client = users("retry")
+    counter = AttemptCounter(client)
+    claim = counter.claim("nightly", "run", generation=0, max_attempts=1)
+    assert counter.renew(claim)
+    assert counter.confirm(claim)
+    last = counter.claim("nightly", "run", generation=1, max_attempts=1)
+    assert counter.acknowledge(last)
+    again = counter.claim("nightly", "run", generation=2, max_attempts=1)
+    assert counter.block(again, reason="http_403")
+    assert counter.succeed("nightly", "run", generation=3) == counter.read("nightly", "run")
+    for forbidden in (["FLUSHALL"], ["GET", "other"], ["HGETALL", "other"], ["DEL", "{dag-retry}:v1:recent"]):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*forbidden)
+    with pytest.raises(CounterError, match="NoPermission"):
+        AttemptCounter(client, namespace="other").claim("nightly", "run", generation=0, max_attempts=1)
+
+
+def test_the_packages_user_needs_each_of_its_rights(seeded: Any, users: Callable[[str], Any]) -> None:
+    client = users("retry")
+
+    def work() -> None:
+        seeded.flushall()
+        seeded.script_flush()
+        counter = AttemptCounter(client)
+        counter.claim("nightly", "run", generation=0, max_attempts=1)
+
+    work()
+    for right in [word[1:] for word in commands("ACL SETUSER")[0] if word.startswith("+") and word != "+hello"]:
+        seeded.execute_command("ACL", "SETUSER", "retry", f"-{right}")
+        with pytest.raises(CounterError):
+            work()
+        seeded.execute_command("ACL", "SETUSER", "retry", f"+{right}")
+
+
+def test_a_dashboards_user_may_read_all_and_change_nothing(seeded: Any, users: Callable[[str], Any]) -> None:
+    client = users("dashboard")
+    for command in commands("HGETALL {dag-retry}:v1:run"):
+        assert client.execute_command(*command)
+    for key in client.scan_iter(match="{dag-retry}:v1:*"):
+        assert client.pttl(key) > 0
+        assert {"hash": client.hgetall, "stream": client.xrange, "zset": lambda key: client.zrange(key, 0, -1)}[
+            client.type(key)
+        ](key)
+    for forbidden in (
+        ["HSET", "{dag-retry}:v1:stats", "won", "9"],
+        ["DEL", "{dag-retry}:v1:due"],
+        ["FLUSHALL"],
+        ["KEYS", "*"],
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*forbidden)
+
+
+@pytest.mark.parametrize("command", commands("HGETALL {dag-retry}:v1:run"), ids=" ".join)
+def test_what_operators_ask(seeded: Any, command: list[str]) -> None:
+    assert seeded.execute_command(*command)
 
 
 def test_make_test_is_what_ci_runs() -> None:

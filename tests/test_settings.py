@@ -73,6 +73,15 @@ class TestRedis:
         with pytest.raises(ConfigError, match="redis_url is not a Redis URL .*redis://:password@redis.example.com"):
             connect(url).ping()
 
+    @pytest.mark.parametrize(
+        "url", ["redis://:s3cret/s3cret@host:6379/0", "redis://user:s3#cret@host", "redis://:s3cret@[::1"]
+    )
+    def test_password_that_breaks_the_url_is_not_shown(self, url: str) -> None:
+        with pytest.raises(ConfigError) as error:
+            connect(_settings.redis_url(url)).ping()
+        assert "s3" not in str(error.value)
+        assert error.value.__cause__ is None
+
     def test_password_is_masked_quoted_or_not(self, masked: list[str]) -> None:
         _settings.redis_url("redis://user:p%40ss@host/0")
         assert masked == ["p%40ss", "p@ss"]

@@ -174,8 +174,8 @@ def _segment(part: str) -> str:
     """
     if part in ("", ".", "..", "~") or "/" in part:
         raise ClearRefused(
-            f"the id {part!r} can't stand in the path of Airflow's REST API, which would take it for another; "
-            "clear the run by hand, and name its successors otherwise",
+            f"the id {part!r} can't stand in the path of Airflow's REST API, which would take it for another: "
+            "name later runs otherwise",
             reason="unsafe_id",
         )
     return quote(part, safe="")

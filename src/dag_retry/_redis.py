@@ -37,8 +37,9 @@ def connect(url: str) -> Redis:
     try:
         return Redis.from_url(url, **options)
     except (TypeError, ValueError) as error:
-        # The URL itself may hold a password, and redis-py's message does not.
+        # What Python says of a URL may quote a piece of it, and so of a password with a `/` or `#` that is not quoted.
+        why = "a password's special characters must be quoted: / is %2F" if "@" in url else str(error)
         raise ConfigError(
-            f"redis_url is not a Redis URL ({error}): use e.g. redis://:password@redis.example.com:6379/0, "
+            f"redis_url is not a Redis URL ({why}): use e.g. redis://:password@redis.example.com:6379/0, "
             "rediss://… for TLS, or unix:///run/redis.sock"
         ) from None

@@ -129,7 +129,10 @@ def _named(key: str, argument: object = None) -> str:
 
 
 def _mask_password(url: str) -> None:
-    password = urlsplit(url).password
+    try:
+        password = urlsplit(url).password
+    except ValueError:  # not a URL; who connects says so
+        return
     _airflow.mask(password)
     _airflow.mask(unquote(password) if password else None)
 
