@@ -1,6 +1,6 @@
 # Each target installs what it needs, into .venv. Nothing but Python 3.10 or newer (with venv) has to be there.
 .DELETE_ON_ERROR:
-.PHONY: demo test lint wheel servers clean
+.PHONY: demo test simulate lint wheel servers clean
 
 PYTHON ?= python3
 UV = .venv/bin/uv pip install --quiet --python .venv
@@ -12,6 +12,10 @@ demo: .venv/demo
 ## All tests: on fakeredis, on a real Redis, and on a live Airflow.
 test: .venv/dev servers
 	.venv/bin/pytest --cov --cov-report=term --cov-fail-under=95
+
+## Random schedules of crashes, lost replies and lost data, as many as you like: make simulate SEEDS=100000
+simulate: .venv/dev
+	SEEDS=$(or $(SEEDS),2000) .venv/bin/pytest -q tests/test_simulation.py
 
 ## Style, strict types, and the rooms kept apart.
 lint: .venv/dev
