@@ -88,7 +88,7 @@ class World:
         """Let others go on; the caller may be killed here."""
         current = getcurrent()
         name = next((name for name, actor in self.actors.items() if actor is current), None)
-        if name is not None:
+        if name is not None and current.parent:
             current.parent.switch()
             if name in self.killed:
                 raise Killed
