@@ -424,6 +424,15 @@ class TestMetrics:
             for suffix, options in (("", {"tags": {"dag_id": "daily_load"}}), (".daily_load", {}))
         ]
 
+    def test_a_run_that_is_not_retried_is_counted(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow.sdk.observability.stats import Stats
+
+        sent: list[str] = []
+        monkeypatch.setattr(Stats, "incr", lambda name, **options: sent.append(name))
+        with pytest.raises(CounterError):
+            make(redis=f"redis://127.0.0.1:{free_port()}/0").on_failure(task_failed())
+        assert sent == ["dag_retry.not_retried", "dag_retry.not_retried.daily_load"]
+
     def test_none_stands_in_a_retrys_way(
         self, retry: DagRetry, stub: StubApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

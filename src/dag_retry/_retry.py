@@ -129,7 +129,9 @@ class DagRetry:
         deadline = Deadline(min(_BUDGET, 0.75 * _airflow.grace()))
         with ExitStack() as stack:
             with _loud(
-                "%s failed and was NOT retried, nothing was cleared: %s. Mend this, then clear it by hand.", run
+                "%s failed and was NOT retried, nothing was cleared: %s. Mend this, then clear it by hand.",
+                run,
+                not_retried=failure.dag_id,
             ):
                 if failure.lost and not self._is_lost(failure, deadline):
                     log.info("Dag retry: %s: nothing to retry (restarting).", run)
@@ -287,12 +289,14 @@ class DagRetry:
 
 
 @contextmanager
-def _loud(message: str, *arguments: str) -> Iterator[None]:
-    """Log what went wrong before Airflow swallows it."""
+def _loud(message: str, *arguments: str, not_retried: str | None = None) -> Iterator[None]:
+    """Log what went wrong before Airflow swallows it; where a run of that Dag was not retried, count it too."""
     try:
         yield
     except DagRetryError as error:
         log.error("Dag retry: " + message, *arguments, error)
+        if not_retried:
+            _airflow.count("not_retried", not_retried)
         raise
 
 
