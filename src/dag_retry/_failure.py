@@ -80,10 +80,10 @@ def _run_of(context: Mapping[str, Any]) -> Any:
 
     :raises ContextError: there is none.
     """
-    dag_run = context.get("dag_run") if isinstance(context, Mapping) else None
+    known = context if isinstance(context, Mapping) else {}
+    dag_run = known.get("dag_run")
     if dag_run is None:
         # Airflow itself leaves it out where the run's last task has no Dag version: `produce_dag_callback`.
-        known = context if isinstance(context, Mapping) else {}
         raise ContextError(
             f"the callback's context has no dag_run (run_id: {known.get('run_id')!r}, Dag: "
             f"{getattr(known.get('dag'), 'dag_id', None)!r}), so nothing was retried. Attach it as a callback, "
