@@ -1,4 +1,4 @@
--- acknowledge: the hooks of an ending (exhausted, blocked) ran; nobody else need tell it.
+-- acknowledge: the hooks of an ending (exhausted, blocked, skipped) ran; nobody else need tell it.
 --
 -- KEYS and ARGV[1] to ARGV[3]: record.lua.
 -- ARGV:
@@ -10,7 +10,8 @@
 
 local claim_id = ARGV[4]
 
-if not record or record.claim_id ~= claim_id or (record.status ~= 'exhausted' and record.status ~= 'blocked') then
+if not record or record.claim_id ~= claim_id or (record.status ~= 'exhausted' and record.status ~= 'blocked'
+    and record.status ~= 'skipped') then
   return 0
 end
 if record.acknowledged == '0' then
