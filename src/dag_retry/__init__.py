@@ -1,13 +1,20 @@
 """Retry whole Airflow Dag runs: one winner per failure, capped, counted in Redis.
 
 ``DagRetry`` is what a Dag uses; ``AttemptCounter`` is the counter by itself. Importing this package loads
-neither redis nor requests nor Airflow: Dag files are parsed all day.
+nothing (every process of Airflow does that, to ask for its options), and a name of it neither redis nor requests nor
+Airflow: Dag files are parsed all day.
 """
 
-from dag_retry._counter import AttemptCounter
-from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError, ContextError, CounterError, DagRetryError
-from dag_retry._retry import DagRetry
-from dag_retry._words import Claim, FailedTry, Outcome, RunRecord, Status, Verdict
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dag_retry._counter import AttemptCounter
+    from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError, ContextError, CounterError, DagRetryError
+    from dag_retry._retry import DagRetry
+    from dag_retry._words import Claim, FailedTry, Outcome, RunRecord, Status, Verdict
 
 __version__ = "0.1.0"
 
@@ -27,3 +34,15 @@ __all__ = [
     "Status",
     "Verdict",
 ]
+
+_MODULES = {"DagRetry": "_retry", "AttemptCounter": "_counter"} | dict.fromkeys(
+    ("Claim", "FailedTry", "Outcome", "RunRecord", "Status", "Verdict"), "_words"
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_MODULES.get(name, '_errors')}"), name)
+    globals()[name] = found
+    return found

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from types import TracebackType
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-import requests
-
-from dag_retry import _airflow
-from dag_retry._deadline import Deadline
 from dag_retry._errors import ClearRefused, ClearUnconfirmed
-from dag_retry._settings import ApiSettings
-from dag_retry._words import FailedTry
+from dag_retry._session import Session
+from dag_retry._words import ClearOption, FailedTry
 
-_CONNECT_TIMEOUT = 3.05
-# On SQLite a clear may take 5 s under load (measured).
-_ANSWER_TIMEOUT = 10.0
-# Whether the request was carried out, these do not tell: 409 and 500 are what concurrent clears of one run get.
-_UNCERTAIN = {HTTPStatus.CONFLICT, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+# Airflow takes it for "all" in a path.
+_ALL = "~"
+# States of a task instance that has ended (`airflow.utils.state.State.finished`).
+_ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
-class AirflowApi:
-    """A session with Airflow's REST API (v2). A context manager, which closes its connections.
-
-    Every call raises :class:`ClearRefused` where asking again won't help, and :class:`ClearUnconfirmed` where it may.
-
-    :param settings: the address and the credentials.
-    :param deadline: no call outlives it.
-    """
-
-    def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
-        self._settings = settings
-        self._deadline = deadline
-        self._token = settings.token
-        self._session = requests.Session()
-        # A .netrc would put its own credentials over ours.
-        self._session.auth = lambda request: request
-
-    def __enter__(self) -> AirflowApi:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._session.close()
+class AirflowApi(Session):
+    """What a retry asks of Airflow. Every call raises as those of :class:`Session` do."""
 
     def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> bool:
         """Ask whether the failed try is still the current one: every clear gives its task instance a new id.
@@ -75,123 +47,192 @@ class AirflowApi:
             "failed",
         )
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Clear the whole run, so that all its tasks run again.
+    def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
+        """Queue a run if it has been cleared and is failed nevertheless.
+
+        Airflow sets the state of a run that it clears only where that had ended when the clear began
+        (``clear_task_instances`` in ``airflow.models.taskinstance``). So a clear that is carried out while the run
+        fails, its caller dead or gone, leaves it failed, with tasks that nobody schedules (measured on 3.3.2).
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param failed_try: a try that is not the current one any more.
+        """
+        if not _fit_a_path(dag_id, run_id):
+            return
+        run = ("dags", dag_id, "dagRuns", run_id)
+        if self._call("GET", *run).get("state") != "failed":
+            return
+        if self._task_instance(dag_id, run_id, failed_try).get("state") not in _ENDED:
+            self._check([self._call("PATCH", *run, body={"state": "queued"})], dag_id=dag_id, dag_run_id=run_id)
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """Return the run's state, as ``failed``; empty where its ids fit no path.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
         """
-        # Without `dry_run` Airflow only says what it would clear: it defaults to true.
-        cleared = self._call("POST", "dags", dag_id, "dagRuns", run_id, "clear", body={"dry_run": False})
-        if (cleared.get("dag_id"), cleared.get("dag_run_id")) != (dag_id, run_id):
-            raise ClearRefused(
-                f"{self._settings.url} answered the clear with something else than this run: is it Airflow's API?",
-                reason="not_airflow",
-            )
+        if not _fit_a_path(dag_id, run_id):
+            return ""
+        return str(self._call("GET", "dags", dag_id, "dagRuns", run_id).get("state"))
 
-    def _task_instance(self, dag_id: str, run_id: str, failed_try: FailedTry) -> dict[str, Any]:
-        run = ("dags", dag_id, "dagRuns", run_id)
-        index = (str(failed_try.map_index),) if failed_try.map_index >= 0 else ()
+    def clear(self, dag_id: str, run_id: str, options: Collection[ClearOption] = ()) -> None:
+        """Clear the run, so that all its tasks, or those that failed, run again.
+
+        Where the token is over it is renewed, and the clear not sent again: a login later it may be another's to make.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param options: how to clear it.
+        """
+        # Without `dry_run` Airflow only says what it would clear: it defaults to true.
+        body = {"dry_run": False} | {name: True for name in ("only_failed", "run_on_latest_version") if name in options}
+        if _fit_a_path(dag_id, run_id):
+            path = ("dags", dag_id, "dagRuns", run_id, "clear")
+            cleared = [self._call("POST", *path, body=body, look_again=True)]
+        else:
+            cleared = self._clear_listed(dag_id, run_id, body)
+        self._check(cleared, dag_id=dag_id, dag_run_id=run_id)
+        if len(cleared) != 1:
+            raise self._not_airflow()
+
+    def why_not(self, dag_id: str, run_id: str, options: Collection[ClearOption] = ()) -> str:
+        """Return why the run is better not cleared, as a code; empty where it may be.
+
+        A paused Dag runs nothing that is cleared. ``max_consecutive_failed_dag_runs`` pauses it where its last runs
+        have all failed (``DagRun._check_last_n_dagruns_failed``), before the Dag's failure callback is called.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param options: whether a newer run that has succeeded is a reason.
+        :return: ``dag_paused``, ``dag_paused_by_failures`` or ``newer_run_succeeded``.
+        """
+        if not _fit_a_path(dag_id, run_id):
+            return ""
         try:
-            return self._call("GET", *run, "taskInstances", failed_try.task_id, *index)
+            dag = self._call("GET", "dags", dag_id)
+        except ClearRefused:
+            return ""  # who may clear a run need not be allowed to read its Dag
+        if dag.get("is_paused") is True:
+            most = dag.get("max_consecutive_failed_dag_runs") or 0
+            last = self._runs({"dag_ids": [dag_id], "order_by": "-run_after", "page_limit": most}) if most else []
+            by_failures = last and all(run.get("state") == "failed" for run in last)
+            return "dag_paused_by_failures" if by_failures else "dag_paused"
+        if "skip_if_newer_run" in options:
+            run_after = self._call("GET", "dags", dag_id, "dagRuns", run_id).get("run_after")
+            newer = {"dag_ids": [dag_id], "states": ["success"], "run_after_gt": run_after, "page_limit": 1}
+            if self._runs(newer):
+                return "newer_run_succeeded"
+        return ""
+
+    def note(self, dag_id: str, run_id: str, revise: Callable[[str], str | None]) -> None:
+        """Revise the note of a run.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param revise: is given the note, and returns the new one, None to leave it.
+        """
+        if not _fit_a_path(dag_id, run_id):
+            return
+        run = ("dags", dag_id, "dagRuns", run_id)
+        revised = revise(self._call("GET", *run).get("note") or "")
+        if revised is not None:
+            self._call("PATCH", *run, body={"note": revised})
+
+    def trigger(self, dag_id: str, run_id: str, run_after: datetime) -> bool:
+        """Have a Dag run at a time to come, once.
+
+        :param dag_id: the Dag.
+        :param run_id: names the run; if there is one of that name already, that is it.
+        :param run_after: when.
+        :return: whether there is such a Dag.
+        """
+        body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after.isoformat()}
+        try:
+            self._call("POST", "dags", dag_id, "dagRuns", body=body)
         except ClearRefused as refusal:
             if refusal.reason != "http_404":
                 raise
-            # A mapped index can vanish with a clear; a run that is gone refuses this too.
-            self._call("GET", *run)
+            return False
+        except ClearUnconfirmed as unclear:
+            # 409: there is one of that name.
+            if not self._runs({"dag_ids": [dag_id], "run_after_gte": run_after.isoformat(), "page_limit": 1}):
+                raise unclear
+        return True
+
+    def _runs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._items("dag_runs", "dags", _ALL, "dagRuns", "list", body=query)
+
+    def _clear_listed(self, dag_id: str, run_id: str, how: dict[str, Any]) -> list[dict[str, Any]]:
+        """Clear by the endpoint that takes ids in its body.
+
+        Measured: 3.3.2 takes them literally, `~` too, answers 404 where the run is gone and 403 to who may not edit the
+        Dag's runs, then with nothing cleared; 3.2.2 has no such endpoint, and answers 405.
+        """
+        body = how | {"dag_runs": [{"dag_id": dag_id, "dag_run_id": run_id}]}
+        try:
+            return self._items("dag_runs", "dags", _ALL, "clearDagRuns", body=body, look_again=True)
+        except ClearRefused as refusal:
+            if refusal.reason != "http_405":
+                raise
+            raise ClearRefused(
+                f"{dag_id!r} or {run_id!r} can't stand in the path of Airflow's REST API, and this Airflow takes the "
+                "ids of a clear nowhere else: Airflow 3.3 can do it. Upgrade it, or name later runs otherwise",
+                reason="unsafe_id",
+            ) from refusal
+
+    def _task_instance(self, dag_id: str, run_id: str, failed_try: FailedTry) -> dict[str, Any]:
+        """Return the task instance as it is, empty where it is gone and its run is not.
+
+        (A mapped index can vanish with a clear.) It must be the one that was asked for: any other has another id, and
+        would be taken for a clear by somebody.
+        """
+        task_id, map_index = failed_try.task_id, failed_try.map_index
+        if not _fit_a_path(dag_id, run_id, task_id):
+            return self._task_instance_listed(dag_id, run_id, task_id, map_index)
+        run = ("dags", dag_id, "dagRuns", run_id)
+        index = (str(map_index),) if map_index >= 0 else ()
+        try:
+            found = self._call("GET", *run, "taskInstances", task_id, *index)
+        except ClearRefused as refusal:
+            if refusal.reason != "http_404":
+                raise
+            # A run that is gone refuses this too.
+            self._check([self._call("GET", *run)], dag_id=dag_id, dag_run_id=run_id)
             return {}
+        self._check([found], dag_id=dag_id, dag_run_id=run_id, task_id=task_id, map_index=map_index)
+        return found
 
-    def _call(self, method: str, *path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        url = "/".join((self._settings.url, "api", "v2", *(_segment(part) for part in path)))
-        fresh = self._token is None
-        if fresh:
-            self._log_in()
-        response = self._send(method, url, body, {"Authorization": f"Bearer {self._token}"})
-        if not fresh and self._settings.username and _token_is_over(response):
-            self._log_in()
-            response = self._send(method, url, body, {"Authorization": f"Bearer {self._token}"})
-        return self._checked(response, f"{method} {url}")
+    def _task_instance_listed(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
+        """Find the task instance by the endpoint that takes ids in its body; it takes no index.
 
-    def _log_in(self) -> None:
-        """Get a token, as the simple and the FAB auth manager give it (``POST /auth/token``)."""
-        url = f"{self._settings.url}/auth/token"
-        body = {"username": self._settings.username, "password": self._settings.password}
-        token = self._checked(self._send("POST", url, body, {}), f"login of {self._settings.username!r} at {url}").get(
-            "access_token"
-        )
-        if not isinstance(token, str) or not token:
-            raise ClearRefused(f"{url} gave no access_token: is it Airflow's API?", reason="not_airflow")
-        _airflow.mask(token)
-        self._token = token
-
-    def _send(self, method: str, url: str, body: Any, headers: dict[str, str]) -> requests.Response:
-        left = self._deadline.left()
-        if not left:
-            raise ClearUnconfirmed(f"no time left of {self._deadline.seconds:.0f} s for {method} {url}")
-        timeout = (min(_CONNECT_TIMEOUT, left), min(_ANSWER_TIMEOUT, left))
-        try:
-            return self._session.request(
-                method, url, json=body, headers=headers, timeout=timeout, allow_redirects=False
-            )
-        except requests.exceptions.SSLError as error:
+        Measured on 3.2.2 and 3.3.2: ids are taken literally, `~` too; 100 of 250 indexes come a page, 109 kB in 30 ms;
+        for a run that is gone the list is empty, and so it is (by `ReadableTIFilterDep`) for who may not read the Dag.
+        """
+        run = {"dag_ids": [dag_id], "dag_run_ids": [run_id]}
+        path = ("dags", _ALL, "dagRuns", _ALL, "taskInstances", "list")
+        # By index: a page's place must not change where another index is cleared meanwhile, and its id with it.
+        query = run | {"task_ids": [task_id], "order_by": "map_index", "page_limit": 100}
+        offset = 0
+        while page := self._items("task_instances", *path, body=query | {"page_offset": offset}):
+            self._check(page, dag_id=dag_id, dag_run_id=run_id, task_id=task_id)
+            for found in page:
+                if found.get("map_index") == map_index:
+                    return found
+            offset += len(page)
+        if not self._items("task_instances", *path, body=run | {"page_limit": 1}):
             raise ClearRefused(
-                f"{method} {url}: no trusted TLS connection: {error}; set REQUESTS_CA_BUNDLE to your CA's file",
-                reason="tls",
-            ) from error
-        except requests.exceptions.RequestException as error:
-            raise ClearUnconfirmed(f"{method} {url}: {type(error).__name__}: {error}") from error
-
-    def _checked(self, response: requests.Response, what: str) -> dict[str, Any]:
-        """Return the JSON object of a good answer; raise for any other."""
-        status = response.status_code
-        if status in _UNCERTAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ClearUnconfirmed(f"{what} was answered {status}: {_detail(response)}")
-        if status >= HTTPStatus.BAD_REQUEST:
-            raise ClearRefused(f"{what} was answered {status}: {_detail(response)}", reason=f"http_{status}")
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise ClearRefused(
-                f"{what} was redirected ({status}), as to a login page: set api_url to Airflow's own address, "
-                "without a proxy that asks people to log in",
-                reason=f"http_{status}",
+                f"Airflow lists no task of run {run_id!r} of Dag {dag_id!r}: it is gone, or the user of "
+                "dag_retry may not read it",
+                reason="http_404",
             )
-        try:
-            answer = response.json()
-        except requests.exceptions.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise ClearRefused(
-                f"{what} was answered {status} with something else than a JSON object: is it Airflow's API?",
-                reason="not_airflow",
-            )
-        return answer
+        return {}
 
 
-def _segment(part: str) -> str:
-    """Return an id as one segment of a path.
+def _fit_a_path(*ids: str) -> bool:
+    """Tell whether each id is one segment of a path.
 
     HTTP libraries fold ``.`` and ``..`` even when quoted, Airflow takes ``~`` for "all", and answers 405 to a slash
     in any form: such an id would name something else.
     """
-    if part in ("", ".", "..", "~") or "/" in part:
-        raise ClearRefused(
-            f"the id {part!r} can't stand in the path of Airflow's REST API, which would take it for another: "
-            "name later runs otherwise",
-            reason="unsafe_id",
-        )
-    return quote(part, safe="")
-
-
-def _token_is_over(response: requests.Response) -> bool:
-    # Airflow answers an expired or foreign JWT with 401, some auth managers with 403.
-    return response.status_code == HTTPStatus.UNAUTHORIZED or (
-        response.status_code == HTTPStatus.FORBIDDEN and "Invalid JWT token" in response.text
-    )
-
-
-def _detail(response: requests.Response) -> str:
-    """Return what Airflow says of a refusal, shortened: it may be a whole page."""
-    try:
-        text = str(response.json()["detail"])
-    except (requests.exceptions.JSONDecodeError, KeyError, TypeError):
-        text = " ".join(response.text.split())
-    return text[:200] or response.reason
+    return all(part not in ("", ".", "..", _ALL) and "/" not in part for part in ids)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from datetime import timedelta
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dag_retry._counter_error import counter_errors
 from dag_retry._errors import ConfigError, CounterError
 from dag_retry._keys import Keys
-from dag_retry._words import Claim, FailedTry, RunRecord, Status, Verdict
+from dag_retry._lifetimes import LEASE, Lifetimes
+from dag_retry._lua import Script, script
+from dag_retry._record import options_of, record_of
+from dag_retry._words import Claim, ClearOption, FailedTry, RunRecord, Verdict
 
 if TYPE_CHECKING:
-    from redis import Redis
+    from redis import Redis, RedisCluster
 
 Level = Literal["task", "dag", "sweeper"]
 MissingRecord = Literal["count_from_zero", "start_fresh"]
@@ -26,21 +28,8 @@ ManualClear = Literal["start_fresh", "keep"]
 _DAG_ID = re.compile(r"[\w.-]+")
 
 
-@cache
-def _script(verb: str) -> str:
-    """Return the text of a verb's script. In a wheel ``lua`` lies in the package, in a checkout beside ``src``."""
-    folder = resources.files("dag_retry") / "lua"
-    if not folder.is_dir():
-        folder = Path(__file__).parents[2] / "lua"
-    return "".join((folder / name).read_text(encoding="utf-8") for name in ("record.lua", f"{verb}.lua"))
-
-
 def _ms(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 class AttemptCounter:
@@ -49,33 +38,34 @@ class AttemptCounter:
     Every method raises :class:`CounterError` where Redis is unreachable, refuses the script, or holds something
     else under the run's key; nothing is claimed then that another callback, or the same one, can't take up.
 
-    :param redis_client: a ``redis.Redis`` with timeouts of your choice, decoding its answers or not. redis-py
-        resends a script after a lost reply; every answer is made to be asked for twice.
+    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster`` with timeouts of your choice, decoding its answers
+        or not. redis-py resends a script after a lost reply; every answer is made to be asked for twice.
     :param namespace: separates deployments or teams that share a Redis; letters, digits, ``.``, ``_``, ``-``.
     :param ttl: how long a record is kept after its last change.
     :param lease: how long a winner may take before another callback finishes its claim.
-    :raises ConfigError: a namespace or duration is unusable.
+    :param wait_replicas: how many replicas must have a claim before it is won. Where they don't acknowledge it within
+        half of the client's ``socket_timeout`` (1 s where it has none), ``claim`` raises :class:`CounterError`, and the
+        claim stays due. Not for a Cluster.
+    :raises ConfigError: a namespace, duration or number is unusable.
     """
 
     def __init__(
         self,
-        redis_client: Redis,
+        redis_client: Redis | RedisCluster,
         *,
         namespace: str = "dag-retry",
         ttl: timedelta = timedelta(days=30),
-        lease: timedelta = timedelta(seconds=60),
+        lease: timedelta = LEASE,
+        wait_replicas: int = 0,
     ) -> None:
-        if not isinstance(namespace, str) or not re.fullmatch(r"[\w.-]+", namespace):
-            raise ConfigError(f"namespace is {namespace!r}: use letters, digits, '.', '_' and '-', e.g. 'dag-retry'")
-        for name, value, example in (("ttl", ttl, "timedelta(days=30)"), ("lease", lease, "timedelta(seconds=60)")):
-            if not isinstance(value, timedelta) or _ms(value) < 1:
-                raise ConfigError(f"{name} is {value!r}: use a positive timedelta, e.g. {example}")
-        if lease >= ttl:
-            raise ConfigError(f"lease ({lease}) must be shorter than ttl ({ttl}): a claim must outlive its lease")
+        _check_count("wait_replicas", wait_replicas, 0)
+        if wait_replicas and hasattr(redis_client, "get_primaries"):
+            raise ConfigError(f"wait_replicas is {wait_replicas}, and redis_url a Cluster's: leave it at 0 there")
         self._redis = redis_client
+        self._wait_replicas = wait_replicas
         self._keys = Keys(namespace)
-        self._ttl = _ms(ttl)
-        self._lease = _ms(lease)
+        self._lifetimes = Lifetimes(ttl, lease)
+        self._sent: set[Script] = set()
 
     def claim(
         self,
@@ -89,7 +79,11 @@ class AttemptCounter:
         takeover: bool = False,
         level: Level = "task",
         failed_try: FailedTry = FailedTry(),  # noqa: B008 (frozen)
-        on_missing_record: MissingRecord = "count_from_zero",
+        options: Collection[ClearOption] = (),
+        skip: str = "",
+        delays: Sequence[timedelta] = (),
+        max_elapsed: timedelta | None = None,
+        on_missing_record: MissingRecord | int = "count_from_zero",
         on_manual_clear: ManualClear = "start_fresh",
     ) -> Claim:
         """Ask to be the one that retries this run in this generation.
@@ -103,20 +97,31 @@ class AttemptCounter:
         :param takeover: every task of the run has ended, so a winner at the task level that has not confirmed is dead.
         :param level: where the caller runs.
         :param failed_try: what is needed to finish the claim should the caller die.
+        :param options: how the run is to be cleared, for the same reason.
+        :param skip: why this failure is not to be retried, as a code; empty where it is. A claim that would be won is
+            ``SKIPPED`` then: an ending.
+        :param delays: before each attempt; the last one holds for all that follow. A claim that is won then waits:
+            its ``due_at`` says until when, and a sweeper takes it.
+        :param max_elapsed: an attempt that would begin later than this after the budget's first failure is exhausted.
         :param on_missing_record: without a record every clear of the run counts (``count_from_zero``: the cap holds
-            although Redis forgot), or none (``start_fresh``).
+            although Redis forgot), or none (``start_fresh``), or as many attempts are used as another counter holds.
         :param on_manual_clear: what a clear by hand after an ending begins: a fresh budget, or (``keep``) none.
         :return: the verdict, and why.
-        :raises ConfigError: an id, the generation or the cap is not usable.
+        :raises ConfigError: an id, the generation, the cap or a duration is not usable.
         """
         _check_count("generation", generation, 0)
         _check_count("max_attempts", max_attempts, 1)
+        for delay in delays:
+            if not timedelta(0) <= delay <= self._lifetimes.longest_delay:
+                raise ConfigError(
+                    f"a delay is {delay}: use none that is negative, or above {self._lifetimes.longest_delay}"
+                )
         claim_id = claim_id or uuid.uuid4().hex
-        verdict, reason, attempt, cap, task_id, map_index, ti_id = self._run(
+        answer = self._run(
             "claim",
             dag_id,
             run_id,
-            self._lease,
+            self._lifetimes.lease,
             claim_id,
             generation,
             max_attempts,
@@ -129,10 +134,15 @@ class AttemptCounter:
             failed_try.map_index,
             failed_try.ti_id,
             failed_try.error,
+            ",".join(sorted(options)),
+            skip,
+            _ms(max_elapsed) if max_elapsed else 0,
+            ",".join(str(_ms(delay)) for delay in delays),
         )
-        return Claim(
-            verdict=Verdict(_text(verdict)),
-            reason=_text(reason),
+        verdict, reason, attempt, cap, task_id, map_index, ti_id, error, kept, due = json.loads(answer)
+        claim = Claim(
+            verdict=Verdict(verdict),
+            reason=reason,
             attempt=int(attempt),
             max_attempts=int(cap),
             generation=generation,
@@ -140,15 +150,20 @@ class AttemptCounter:
             dag_id=dag_id,
             run_id=run_id,
             holder=holder,
-            failed_try=FailedTry(_text(task_id), int(map_index), _text(ti_id), failed_try.error),
+            failed_try=FailedTry(task_id, int(map_index), ti_id, error),
+            options=options_of(kept),
+            due_at=int(due),
         )
+        if self._wait_replicas and claim.verdict is Verdict.WON:
+            self._wait(claim)
+        return claim
 
     def renew(self, claim: Claim) -> bool:
         """Ask whether the claim still is the one that clears the run, and give it a new lease.
 
         :return: whether it is; where not, nothing may be cleared for it.
         """
-        return bool(self._run("renew", claim.dag_id, claim.run_id, self._lease, claim.claim_id))
+        return bool(self._run("renew", claim.dag_id, claim.run_id, self._lifetimes.lease, claim.claim_id))
 
     def confirm(self, claim: Claim, *, reason: Literal["cleared", "already_cleared"] = "cleared") -> bool:
         """Record that the run has been cleared.
@@ -159,15 +174,27 @@ class AttemptCounter:
         return bool(self._run("confirm", claim.dag_id, claim.run_id, claim.claim_id, reason))
 
     def block(self, claim: Claim, *, reason: str) -> bool:
-        """Record that Airflow refused the clear for good.
+        """Record that Airflow refused the clear for good: an ending, once it is acknowledged.
 
         :param reason: why, as a code such as ``http_403``.
         :return: whether the claim was still the holder's, and so is the one to tell it.
         """
-        return bool(self._run("block", claim.dag_id, claim.run_id, self._lease, claim.claim_id, reason))
+        return bool(
+            self._run("block", claim.dag_id, claim.run_id, self._lifetimes.lease, claim.claim_id, "blocked", reason)
+        )
+
+    def skip(self, claim: Claim, *, reason: str) -> bool:
+        """Record that the run of a claim which was won is not cleared after all: an ending.
+
+        :param reason: why, as a code such as ``dag_paused``.
+        :return: whether the claim was still the holder's, and so is the one to tell it.
+        """
+        return bool(
+            self._run("block", claim.dag_id, claim.run_id, self._lifetimes.lease, claim.claim_id, "skipped", reason)
+        )
 
     def acknowledge(self, claim: Claim) -> bool:
-        """Record that the ending (exhausted, blocked) was told; an unacknowledged one is told again.
+        """Record that the ending (exhausted, blocked, skipped) was told; an unacknowledged one is told again.
 
         :return: whether this claim was the one to tell it.
         """
@@ -182,29 +209,90 @@ class AttemptCounter:
         if generation is not None:
             _check_count("generation", generation, 0)
         flat = self._run("succeed", dag_id, run_id, "" if generation is None else generation)
-        return _record(dag_id, run_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+        return record_of(dag_id, run_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def hasten(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
+        """Have a run that waits retried now: the sweeper takes it.
+
+        :param holder: who asks, for the reader.
+        :return: whether it waits.
+        """
+        return bool(self._run("hasten", dag_id, run_id, holder))
+
+    def cancel(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
+        """Have a failure that waits, or is claimed, not retried. A callback past its last look clears all the same.
+
+        :param holder: who asks, for the reader.
+        :return: whether there was a clear to come.
+        """
+        return bool(self._run("cancel", dag_id, run_id, holder))
+
+    def reset(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
+        """Count the attempts of a run anew; a clear that is still to come is the first.
+
+        :param holder: who asks, for the reader.
+        :return: whether there is a record.
+        """
+        return bool(self._run("reset", dag_id, run_id, holder))
 
     def read(self, dag_id: str, run_id: str) -> RunRecord | None:
         """Return what is known of a run, or None where it never failed (or its TTL is over)."""
-        from redis.exceptions import RedisError
-
         _check_ids(dag_id, run_id)
-        try:
+        with counter_errors(self._redis):
             fields: Any = self._redis.hgetall(self._keys.run(dag_id, run_id))
-        except RedisError as error:
-            raise _counter_error(error) from error
-        return _record(dag_id, run_id, fields)
+        return record_of(dag_id, run_id, fields)
+
+    def _end(self, claim: Claim, status: str, reason: str) -> bool:
+        lease = self._lifetimes.lease
+        return bool(self._run("block", claim.dag_id, claim.run_id, lease, claim.claim_id, status, reason))
 
     def _run(self, verb: str, dag_id: str, run_id: str, *arguments: str | int) -> Any:
-        from redis.exceptions import RedisError
+        script, call = self._call(verb, dag_id, run_id, *arguments)
+        return self._eval(script, *call)
 
+    def _call(self, verb: str, dag_id: str, run_id: str, *arguments: str | int) -> tuple[Script, tuple[Any, ...]]:
+        """Return a verb's script, and what EVAL takes after its text."""
         _check_ids(dag_id, run_id)
-        try:
-            return self._redis.register_script(_script(verb))(
-                keys=self._keys.of(dag_id, run_id), args=[dag_id, run_id, self._ttl, *arguments]
+        keys = self._keys.of(dag_id, run_id)
+        argv = json.dumps([str(argument) for argument in (dag_id, run_id, self._lifetimes.ttl, *arguments)])
+        return script("record", verb), (len(keys), *keys, argv)
+
+    def _eval(self, script: Script, *call: Any) -> Any:
+        """Run a script in one round trip: at first by its text, so that it need not be known; then by its hash."""
+        with counter_errors(self._redis):
+            if script in self._sent:
+                from redis.exceptions import NoScriptError
+
+                try:
+                    return self._redis.evalsha(script.sha, *call)
+                except NoScriptError:
+                    pass  # SCRIPT FLUSH, a restart, or another server since a failover
+            answer = self._redis.eval(script.text, *call)
+            self._sent.add(script)
+            return answer
+
+    def _wait(self, claim: Claim) -> None:
+        """Wait for the replicas. ``WAIT`` speaks of what its own connection has written (redis.io/commands/wait).
+
+        So a write goes before it, both in one go, and both again where redis-py repeats them on a new connection. That
+        write is a renewal: it tells, too, whether a failover since has forgotten the claim.
+        """
+        answer_timeout = self._redis.get_connection_kwargs().get("socket_timeout") or 2
+        with counter_errors(self._redis), self._redis.pipeline(transaction=False) as pipeline:
+            script, call = self._call("renew", claim.dag_id, claim.run_id, self._lifetimes.lease, claim.claim_id)
+            pipeline.eval(script.text, *call)
+            pipeline.wait(self._wait_replicas, int(answer_timeout * 500))
+            holder, acknowledged = pipeline.execute()
+        if not holder or acknowledged < self._wait_replicas:
+            why = (
+                f"only {acknowledged} of {self._wait_replicas} replicas have it"
+                if holder
+                else "Redis forgot that since"
             )
-        except RedisError as error:
-            raise _counter_error(error) from error
+            raise CounterError(
+                f"attempt {claim.attempt} is claimed, but {why}: nothing was cleared, and the claim stays due. "
+                "See INFO replication on the primary, or lower wait_replicas"
+            )
 
 
 def _check_ids(dag_id: str, run_id: str) -> None:
@@ -218,37 +306,3 @@ def _check_count(name: str, value: int, least: int) -> None:
     # bool is an int in Python, and True attempts is a mistake.
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{name} is {value!r}: use a whole number, {least} or more")
-
-
-def _counter_error(error: Exception) -> CounterError:
-    return CounterError(f"Redis: {type(error).__name__}: {error}")
-
-
-def _record(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | None:
-    if not raw:
-        return None
-    fields = {_text(name): _text(value) for name, value in raw.items()}
-    try:
-        return RunRecord(
-            dag_id=dag_id,
-            run_id=run_id,
-            status=Status(fields["status"]),
-            generation=int(fields["generation"]),
-            base=int(fields["base"]),
-            attempt=int(fields["attempt"]),
-            max_attempts=int(fields["max_attempts"]),
-            claim_id=fields["claim_id"],
-            holder=fields["holder"],
-            level=fields["level"],
-            failed_try=FailedTry(fields["task_id"], int(fields["map_index"]), fields["ti_id"], fields["error"]),
-            reason=fields["reason"],
-            acknowledged=fields["acknowledged"] == "1",
-            created_at=int(fields["created_at"]),
-            updated_at=int(fields["updated_at"]),
-            due_at=int(fields["due_at"]),
-        )
-    except (KeyError, ValueError) as error:
-        raise CounterError(
-            f"Redis: the record of run {run_id!r} of Dag {dag_id!r} (schema {fields.get('schema')!r}) is not "
-            f"readable as schema '1': {error!r}"
-        ) from error

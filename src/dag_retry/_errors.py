@@ -26,7 +26,7 @@ class ContextError(DagRetryError):
 
 
 class CounterError(DagRetryError):
-    """Redis is unreachable, refused the script, or holds something else under our key. Nothing was cleared."""
+    """Redis is unreachable, refuses, or too few replicas have the claim; it says what to do. Nothing was cleared."""
 
 
 class ClearRefused(DagRetryError):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dag_retry._errors import ContextError
 from dag_retry._words import FailedTry
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One failure, as Airflow tells it to a callback.
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param generation: ``dag_run.clear_number``, fetched when the try began.
-    :param level: where the callback runs.
+    :param level: where the callback runs: ``task`` in the task's worker, ``dag`` in the dag processor.
     :param tasks_ended: every task of the run has ended, so that no task-level callback is alive.
     :param failed_try: the try that failed.
     :param lost: the task's worker fell silent, and the dag processor calls back for it. The context then is of *now*,
@@ -55,11 +53,14 @@ class Failure:
         # Airflow gives a `reason` to the callbacks of a Dag, and to no other.
         reason = context.get("reason")
         exception = context.get("exception")
+        # A worker decides FAILED before it calls back (`task_runner.py`); nobody else fills in the state.
+        lost = reason is None and ti.state != "failed"
         return cls(
             dag_id=dag_run.dag_id,
             run_id=dag_run.run_id,
             generation=generation,
-            level="task" if reason is None else "dag",
+            # A lost task's callback does not end with its task: the Dag-level one may run beside it.
+            level="dag" if lost or reason is not None else "task",
             # A timed-out run is failed while its tasks may still be ending.
             tasks_ended=reason not in (None, "timed_out"),
             failed_try=FailedTry(
@@ -68,8 +69,7 @@ class Failure:
                 ti_id=str(ti.id),
                 error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
             ),
-            # A worker decides FAILED before it calls back (`task_runner.py`); nobody else fills in the state.
-            lost=reason is None and ti.state != "failed",
+            lost=lost,
             try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,
         )

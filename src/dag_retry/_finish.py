@@ -11,13 +11,25 @@ from dag_retry._api import AirflowApi
 from dag_retry._counter import AttemptCounter
 from dag_retry._deadline import Deadline
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
+from dag_retry._note import write_note
 from dag_retry._settings import ApiSettings
-from dag_retry._words import Claim
+from dag_retry._words import Claim, Status
 
 # The last try begins at least this long before the deadline, in seconds: less would not carry a request.
 _LEAST = 1.0
 
 Done = Literal["cleared", "already_cleared", "not_holder"]
+
+
+class Skipped(Exception):
+    """There is a reason not to clear the run; it is recorded, and the caller has to tell it.
+
+    :param reason: why, as a code.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def finish(counter: AttemptCounter, claim: Claim, api: Callable[[], ApiSettings], deadline: Deadline) -> Done:
@@ -29,20 +41,24 @@ def finish(counter: AttemptCounter, claim: Claim, api: Callable[[], ApiSettings]
     :param deadline: tries are repeated, with growing waits, until then.
     :return: who cleared the run: this call, or somebody before it; ``not_holder`` where another finishes the claim.
     :raises ClearRefused: Airflow refused for good; the run is blocked, and the caller has to tell it.
+    :raises Skipped: the Dag is paused, or a newer run has succeeded, and that is a reason not to clear this one.
     :raises ClearUnconfirmed: no clear answer came in time; the claim stays due.
     :raises CounterError: Redis failed. A clear that was not recorded is found out by whoever takes the claim over.
     """
-    # Whoever took a claim over may be overtaken in turn.
-    if claim.reason == "taken_over" and not counter.renew(claim):
-        return "not_holder"
     try:
         with AirflowApi(_usable(api), deadline) as session:
-            done = _clear_if_current(session, claim, deadline)
+            done = _clear_if_current(counter, claim, session, deadline)
+            if done != "not_holder":
+                counter.confirm(claim, reason=done)
+                write_note(session, Status.RETRYING, claim, claim.reason)
     except ClearRefused as refusal:
         if not counter.block(claim, reason=refusal.reason):
             return "not_holder"
         raise
-    counter.confirm(claim, reason=done)
+    except Skipped as skipped:
+        if not counter.skip(claim, reason=skipped.reason):
+            return "not_holder"
+        raise
     return done
 
 
@@ -53,11 +69,13 @@ def _usable(api: Callable[[], ApiSettings]) -> ApiSettings:
         raise ClearRefused(str(error), reason="config") from error
 
 
-def _clear_if_current(session: AirflowApi, claim: Claim, deadline: Deadline) -> Literal["cleared", "already_cleared"]:
+def _clear_if_current(counter: AttemptCounter, claim: Claim, session: AirflowApi, deadline: Deadline) -> Done:
     """Clear while the failed try is the current one, which makes it safe to repeat.
 
     An unclear answer (a timeout, 409, 5xx) says nothing of what happened, so each try looks first. Airflow offers no
     compare-and-clear: between the look and the clear milliseconds remain.
+
+    A clear that was carried out late, after the run had failed, leaves it failed: it is queued.
     """
     tries = Retrying(
         retry=retry_if_exception_type(ClearUnconfirmed),
@@ -65,9 +83,17 @@ def _clear_if_current(session: AirflowApi, claim: Claim, deadline: Deadline) -> 
         stop=stop_before_delay(max(0.0, deadline.left() - _LEAST)),
         reraise=True,
     )
+    straight = claim.reason not in ("taken_over", "due")
     for attempt in tries:
         with attempt:
+            # Whoever does not come straight from its own claim may have been overtaken.
+            if not straight and not counter.renew(claim):
+                return "not_holder"
+            straight = False
+            if reason := session.why_not(claim.dag_id, claim.run_id, claim.options):
+                raise Skipped(reason)
             if not session.is_current(claim.dag_id, claim.run_id, claim.failed_try):
+                session.queue_stranded(claim.dag_id, claim.run_id, claim.failed_try)
                 return "already_cleared"
-            session.clear(claim.dag_id, claim.run_id)
+            session.clear(claim.dag_id, claim.run_id, claim.options)
     return "cleared"

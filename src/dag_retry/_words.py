@@ -1,9 +1,11 @@
-"""The words of this package as types: what is asked of the counter, and what it answers."""
+"""The words of this package as types: what is asked of the counter, and what it answers.
 
-from __future__ import annotations
+Named tuples, as all that a Dag file loads: a dataclass takes seven times as long to make, and Dag files are parsed all
+day. (So is an annotation that is text, of a future import: there is none here.)
+"""
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import Literal, NamedTuple
 
 
 class Verdict(str, Enum):
@@ -15,11 +17,15 @@ class Verdict(str, Enum):
     """Do nothing: another callback has this failure in hand, or it is stale."""
     EXHAUSTED = "exhausted"
     """The budget is used up, and this claim is the one that tells it."""
+    SKIPPED = "skipped"
+    """The failure is not to be retried, as the claim itself asked for, and this claim is the one that tells it."""
 
 
 class Status(str, Enum):
-    """Where a run stands. The last three are endings."""
+    """Where a run stands. Succeeded, exhausted, blocked and skipped are endings."""
 
+    WAITING = "waiting"
+    """A callback won, and the run is to be cleared when its delay is over."""
     CLAIMED = "claimed"
     """A callback won and is about to clear the run."""
     RETRYING = "retrying"
@@ -30,10 +36,17 @@ class Status(str, Enum):
     """Every attempt of the budget failed."""
     BLOCKED = "blocked"
     """Airflow refused the clear for good."""
+    SKIPPED = "skipped"
+    """The run failed in a way that is not to be retried; the reason is a code."""
+    UNCLAIMED = "unclaimed"
+    """The run failed, and no callback told us: the sweeper found it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailedTry:
+ClearOption = Literal["only_failed", "run_on_latest_version", "skip_if_newer_run"]
+"""How a run is to be cleared: failed tasks only, with the Dag's latest version, unless a newer run has succeeded."""
+
+
+class FailedTry(NamedTuple):
     """The try whose failure is claimed. It is kept with the claim, for whoever has to finish it.
 
     :param task_id: the task that failed; at the Dag level the last one of the run.
@@ -48,8 +61,7 @@ class FailedTry:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The answer to one claim.
 
     :param verdict: won, lost or exhausted.
@@ -62,6 +74,8 @@ class Claim:
     :param run_id: the Dag run.
     :param holder: who asked.
     :param failed_try: the try to look at before the clear. After a takeover the one of the first holder.
+    :param options: how to clear the run. After a takeover those of the first holder.
+    :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
     """
 
     verdict: Verdict
@@ -74,10 +88,11 @@ class Claim:
     run_id: str
     holder: str
     failed_try: FailedTry
+    options: frozenset[ClearOption] = frozenset()
+    due_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """What Redis knows of a run that failed at least once. Times are ms since the epoch, by Redis's clock.
 
     :param dag_id: the Dag.
@@ -91,9 +106,11 @@ class RunRecord:
     :param holder: who made it.
     :param level: ``task``, ``dag`` or ``sweeper``: where the holder runs.
     :param failed_try: the try whose failure was claimed.
+    :param options: how the run is to be cleared.
     :param reason: why the record is as it is, as a code.
     :param acknowledged: whether the ending was told.
     :param created_at: when the run first failed.
+    :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
     :param due_at: when somebody must look at it, 0 for never.
     """
@@ -109,24 +126,26 @@ class RunRecord:
     holder: str
     level: str
     failed_try: FailedTry
+    options: frozenset[ClearOption]
     reason: str
     acknowledged: bool
     created_at: int
+    budget_at: int
     updated_at: int
     due_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a failure or a success; hooks find it as ``context["dag_retry"]``.
 
-    :param status: ``retrying``, ``exhausted``, ``blocked`` or ``succeeded``.
+    :param status: ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``.
     :param reason: why, as a code.
     :param attempt: the attempt that begins, or the last that was made.
     :param max_attempts: the cap of the budget.
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param failed_try: the try whose failure it is about.
+    :param due_at: when the run will be cleared, in ms by Redis's clock; 0 where it has been, or will not be.
     """
 
     status: Status
@@ -136,3 +155,4 @@ class Outcome:
     dag_id: str
     run_id: str
     failed_try: FailedTry
+    due_at: int = 0

@@ -5,16 +5,50 @@ Who uses that recipe deletes their own functions, and imports these in their pla
     from dag_retry.recipe import cleanup_attempts, clear_dag_run_on_failure
 
 Settings come from Airflow's Connections or the section ``[dag_retry]``, the cap from its ``max_attempts``.
+
+The attempts that the how-to's Variables hold for runs in flight are taken over, once each; ``dag-retry migrate`` lists
+what is left of them.
 """
 
 from __future__ import annotations
 
-from dag_retry._retry import Context, DagRetry
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dag_retry import _airflow
+from dag_retry._hooks import Context
+from dag_retry._retry import DagRetry
+
+if TYPE_CHECKING:
+    from dag_retry._counter import MissingRecord
+    from dag_retry._failure import Failure
+    from dag_retry._policy import Policy
 
 __all__ = ["cleanup_attempts", "clear_dag_run_on_failure", "read_attempts"]
 
+log = logging.getLogger(__name__)
 
-_retry = DagRetry()
+VARIABLE = "dag_run_attempts::"
+"""What the names of the how-to's Variables begin with; ``<dag_id>::<run_id>`` follows."""
+
+
+class _AfterTheRecipe(DagRetry):
+    @contextmanager
+    def _missing_record(self, failure: Failure, policy: Policy) -> Iterator[MissingRecord | int]:
+        name = f"{VARIABLE}{failure.dag_id}::{failure.run_id}"
+        held = _airflow.variable(name)
+        if held is None or not held.isdecimal():
+            yield policy.on_missing_record
+            return
+        yield int(held)
+        # Once: what Redis forgets later is counted by Airflow's clears.
+        _airflow.delete_variable(name)
+        log.info("Dag retry: %s attempts of the Variable %r were taken over.", held, name)
+
+
+_retry = _AfterTheRecipe()
 
 
 def clear_dag_run_on_failure(context: Context) -> None:
