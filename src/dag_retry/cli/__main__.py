@@ -1,0 +1,7 @@
+"""``python -m dag_retry.cli`` is ``dag-retry``."""
+
+import sys
+
+from dag_retry.cli import main
+
+sys.exit(main())

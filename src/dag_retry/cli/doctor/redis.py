@@ -1,0 +1,187 @@
+"""Redis: is it reachable and new enough, open to the scripts, and does it keep what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dag_retry import _settings
+from dag_retry._counter_error import counter_errors
+from dag_retry._errors import ConfigError, CounterError
+from dag_retry._keys import Keys
+from dag_retry._lua import script
+from dag_retry._overview import Overview
+from dag_retry._record import text
+from dag_retry.cli.doctor.finding import Finding, refused
+
+_OLDEST = (6, 2)
+_MEMORY_SHARE = 0.9
+
+
+def examine(client: Any, within: str) -> Iterator[Finding]:
+    """Yield what is found of Redis.
+
+    :param client: a client that does not decode.
+    :param within: the namespace of the keys.
+    """
+    keys = Keys(within)
+    try:
+        Overview(client, namespace=within).now()
+    except CounterError as error:
+        yield refused("Redis", error)
+        return
+    yield Finding("Redis", "ok", "answers")
+    node = _holder(client, keys)
+    yield _version(node)
+    yield from _rights(client, keys)
+    yield _reads(client, within)
+    try:
+        with counter_errors(client):
+            info = node.info("persistence") | node.info("memory")
+    except CounterError:
+        yield Finding(
+            "persistence, eviction, memory",
+            "unknown",
+            "this user may not ask for them (INFO)",
+            "run doctor as an administrator: appendonly yes and maxmemory-policy noeviction are what you want",
+        )
+        return
+    yield _persistence(node, info)
+    yield _eviction(info)
+    yield _memory(info)
+
+
+def connect() -> tuple[Any, str]:
+    """Return a client, as the settings name it, and the namespace.
+
+    :raises ConfigError: a setting is missing or wrong.
+    :raises CounterError: no node of the Cluster answers.
+    """
+    from dag_retry._redis import connect
+
+    return connect(_settings.redis_url(None), timeout=2), _settings.namespace()
+
+
+def not_connected(error: ConfigError | CounterError) -> Finding:
+    """Return what it means that there is not even a client."""
+    if isinstance(error, CounterError):
+        return refused("Redis", error)
+    return Finding("Redis", "fault", "its settings are not usable", str(error))
+
+
+def _holder(client: Any, keys: Keys) -> Any:
+    """Return a client of the node that holds the keys: of a Cluster only that one matters."""
+    if hasattr(client, "get_node_from_key"):
+        return client.get_redis_connection(client.get_node_from_key(keys.events()))
+    return client
+
+
+def _version(node: Any) -> Finding:
+    check = "Redis version"
+    try:
+        with counter_errors(node):
+            answer = node.execute_command("HELLO")
+    except CounterError as error:
+        if "unknown command" in str(error):
+            return Finding(check, "fault", "older than 6", "upgrade it: Redis 6.2 or newer, or Valkey")
+        return refused(check, error, "unknown")
+    parts = answer.items() if isinstance(answer, Mapping) else zip(answer[::2], answer[1::2], strict=True)
+    about = {text(name): value for name, value in parts}
+    version = text(about["version"])
+    found = f"{text(about['server'])} {version}"
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+        return Finding(check, "fault", found, "upgrade it: Redis 6.2 or newer, or Valkey")
+    return Finding(check, "ok", found)
+
+
+def _rights(client: Any, keys: Keys) -> Iterator[Finding]:
+    from redis.exceptions import ResponseError
+
+    check = "scripts"
+    own = [keys.run("dag_retry_doctor", of) for of in ("hash", "zset", "stream")]
+    try:
+        with counter_errors(client):
+            client.eval(script("rights").text, len(own), *own)
+            refusals = [text(refusal) for refusal in client.evalsha(script("rights").sha, len(own), *own)]
+    except CounterError as error:
+        yield refused(check, error)
+        return
+    if not refusals:
+        yield Finding(check, "ok", "may run, and each of their commands is allowed")
+    # Memory that is full is one fault, however many commands it keeps from being carried out.
+    commands: dict[str, list[str]] = {}
+    for command, _, said in (refusal.partition(": ") for refusal in refusals):
+        commands.setdefault(said, []).append(command)
+    for said, refused_ones in commands.items():
+        try:
+            with counter_errors(client):
+                raise ResponseError(f"{', '.join(refused_ones)}: {said}")
+        except CounterError as error:
+            yield refused(check, error)
+
+
+def _reads(client: Any, within: str) -> Finding:
+    check = "reads of the command line and the page"
+    overview = Overview(client, namespace=within)
+    try:
+        sizes = overview.sizes()
+        overview.runs("recent", statuses=[""], limit=1)
+        overview.outcomes(since=sizes.now)
+        overview.events(limit=1)
+        overview.stats()
+    except CounterError as error:
+        return refused(check, error, "warning")
+    found = f"{sizes.recent} recent runs, {sizes.active} active, {sizes.attention} need a human"
+    if sizes.overdue:
+        return Finding(
+            check, "warning", f"{found}; {sizes.overdue} overdue", "run dag-retry sweep, or clear them: list overdue"
+        )
+    return Finding(check, "ok", found)
+
+
+def _persistence(node: Any, info: Mapping[str, Any]) -> Finding:
+    check = "persistence"
+    appends = bool(info.get("aof_enabled"))
+    failed = [name for name in ("rdb_last_bgsave_status", "aof_last_write_status") if info.get(name, "ok") != "ok"]
+    if failed:
+        return Finding(check, "fault", f"{failed[0]} is {info[failed[0]]}", "see Redis's log, mostly a full disk")
+    if appends:
+        return Finding(check, "ok", "append-only file")
+    try:
+        with counter_errors(node):
+            saves = text(next(iter(node.config_get("save").values()), ""))
+    except CounterError:
+        saves = None
+    if saves == "":
+        found = "none: a restart forgets every attempt"
+    else:
+        found = "snapshots only: a crash forgets the last minutes" if saves else "no append-only file"
+    return Finding(
+        check, "warning", found, "set appendonly yes. (Without it the cap still holds, by Airflow's clear_number)"
+    )
+
+
+def _eviction(info: Mapping[str, Any]) -> Finding:
+    check = "eviction"
+    policy = text(info.get("maxmemory_policy", "noeviction"))
+    if policy == "noeviction":
+        return Finding(check, "ok", policy)
+    return Finding(
+        check,
+        "fault" if info.get("maxmemory") else "warning",
+        f"maxmemory-policy is {policy}: records may be evicted, and attempts with them (each has a TTL)",
+        "set maxmemory-policy noeviction, or give dag-retry a Redis of its own",
+    )
+
+
+def _memory(info: Mapping[str, Any]) -> Finding:
+    check = "memory"
+    used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    found = (
+        f"{used / 2**20:.0f} MiB used of {most / 2**20:.0f} MiB" if most else f"{used / 2**20:.0f} MiB, no maxmemory"
+    )
+    if most and used >= most:
+        return Finding(check, "fault", f"{found}: it is full", "raise maxmemory, or free some")
+    if most and used >= _MEMORY_SHARE * most:
+        return Finding(check, "warning", f"{found}: it is nearly full", "raise maxmemory, or free some")
+    return Finding(check, "ok", found)

@@ -1,0 +1,21 @@
+"""Cancel the retry that is to come: the run stays failed, until somebody clears it."""
+
+from __future__ import annotations
+
+import argparse
+
+from dag_retry.cli._output import Output
+from dag_retry.cli._session import connected, json_argument, operator, run_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what it takes."""
+    run_arguments(parser)
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Do it."""
+    with connected() as session:
+        done = session.counter.cancel(args.dag_id, args.run_id, holder=operator())
+    return out.answer(args.dag_id, args.run_id, "it is not retried" if done else "there is no clear to come", done=done)

@@ -1,0 +1,40 @@
+"""Migrate from Airflow's how-to: list the Variables in which it counted attempts, and remove what is left of them.
+
+What a Variable holds for a run in flight is taken over by itself when that run fails (``dag_retry.recipe``).
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.table import Table
+
+from dag_retry import _settings
+from dag_retry._deadline import Deadline
+from dag_retry.cli._output import Output
+from dag_retry.cli._session import json_argument
+
+_SECONDS = 300.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what it takes."""
+    parser.add_argument("--remove", action="store_true", help="delete those whose run is not queued or running")
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Do it."""
+    from dag_retry.cli._variables import Variables
+
+    with Variables(_settings.api(None), Deadline(_SECONDS)) as variables:
+        found = list(variables.leftovers())
+        removed = {each.name for each in found if args.remove and not each.in_flight}
+        if removed:
+            variables.remove(removed)
+    table = Table("Dag", "run", "attempts", "state", "Variable")
+    for each in found:
+        kept = "removed" if each.name in removed else "in flight: kept" if each.in_flight else "left over"
+        table.add_row(each.dag_id, each.run_id, each.attempts, each.state, kept)
+    out.show([each._asdict() | {"removed": each.name in removed} for each in found], table)
+    return 0

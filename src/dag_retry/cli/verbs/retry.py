@@ -1,0 +1,66 @@
+"""Retry a run now: one that waits is due at once, one that has ended is cleared, as a person does it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, timezone
+
+from dag_retry import _settings
+from dag_retry._deadline import Deadline
+from dag_retry._errors import DagRetryError
+from dag_retry._holder import SWEEPER_DAG
+from dag_retry._views import Unreadable
+from dag_retry._words import RunRecord, Status
+from dag_retry.cli._output import Output
+from dag_retry.cli._session import connected, json_argument, operator, run_arguments
+
+_SECONDS = 30.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what it takes."""
+    run_arguments(parser)
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Do it."""
+    named = (args.dag_id, args.run_id)
+    with connected() as session:
+        record = session.overview.run(*named)
+        now = session.overview.now()
+        if isinstance(record, RunRecord) and record.status is Status.WAITING:
+            if not session.counter.hasten(*named, holder=operator()):
+                return out.answer(*named, "changed meanwhile: look again", done=False)
+            return out.answer(*named, f"due now, for {_call_sweeper(now)}", done=True)
+    if record is None:
+        return out.answer(*named, "never failed, or long ago", done=False)
+    if isinstance(record, Unreadable):
+        return out.answer(*named, f"unreadable: {record.why}", done=False)
+    # A claim past its lease is nobody's any more.
+    if record.status is Status.RETRYING or (record.status is Status.CLAIMED and record.due_at > now):
+        return out.answer(*named, f"{record.status.value}: it is retried already", done=False)
+
+    from dag_retry._api import AirflowApi
+
+    with AirflowApi(_settings.api(None), Deadline(_SECONDS)) as api:
+        # Somebody may have cleared it: the record learns of that only when the run ends.
+        state = api.state(*named)
+        if state in ("queued", "running"):
+            return out.answer(*named, f"it is {state} already", done=False)
+        api.clear(*named, record.options)
+    return out.answer(*named, "cleared", done=True)
+
+
+def _call_sweeper(now: int) -> str:
+    """Have the sweeper's Dag run, if there is one, and say who sweeps."""
+    from dag_retry._api import AirflowApi
+
+    at = datetime.fromtimestamp(now / 1000, tz=timezone.utc)
+    try:
+        with AirflowApi(_settings.api(None), Deadline(_SECONDS)) as api:
+            if api.trigger(SWEEPER_DAG, f"hastened__{at.isoformat()}", at):
+                return f"the Dag {SWEEPER_DAG}"
+    except DagRetryError as error:
+        print(f"dag-retry: the Dag {SWEEPER_DAG} was not called: {error}")
+    return "dag-retry sweep"

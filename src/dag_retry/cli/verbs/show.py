@@ -1,0 +1,73 @@
+"""Show one run: its record, and its attempts as a timeline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from dag_retry._views import Event, Unreadable
+from dag_retry.cli._output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
+from dag_retry.cli._session import connected, json_argument, run_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what it takes."""
+    run_arguments(parser)
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Do it."""
+    with connected() as session:
+        record = session.overview.run(args.dag_id, args.run_id)
+        timeline = session.overview.timeline(args.dag_id, args.run_id)
+        now = session.overview.now()
+    named = f"{args.dag_id} {args.run_id}"
+    if record is None:
+        out.show({"record": None, "timeline": timeline}, cell(f"{named}: never failed, or long ago"))
+        return 1
+    heads = ("at", "after", "event", "generation", "attempt", "why", "who", "failed task")
+    told = grid(*heads, rows=_rows(timeline))
+    if isinstance(record, Unreadable):
+        out.show({"record": record, "timeline": timeline}, cell(f"{named}: unreadable: {record.why}"), told)
+        return 0
+    facts = {
+        "status": status(record.status.value),
+        "why": cell(record.reason),
+        "attempt": cell(f"{record.attempt} of {record.max_attempts}, generation {record.generation}"),
+        "failed": cell(failed_task(record.failed_try.task_id, record.failed_try.map_index, record.failed_try.error)),
+        "holder": cell(f"{record.level} {record.holder}"),
+        "first failed": cell(f"{at(record.created_at)}, {ago(record.created_at, now)}"),
+        "last change": cell(f"{at(record.updated_at)}, {ago(record.updated_at, now)}"),
+        "due": due(record.due_at, now) if record.due_at else cell("never"),
+    }
+    out.show(
+        {"record": record, "timeline": timeline},
+        cell(printable(named), "bold"),
+        grid("", "", rows=facts.items()),
+        "",
+        told,
+    )
+    return 0
+
+
+def _rows(timeline: Iterable[Event]) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each event; what was lost to the same winner is one row."""
+    before: int | None = None
+    for _, group in groupby(timeline, lambda event: (event.event, event.reason, event.generation, event.attempt)):
+        first, *others = group
+        # Only those that lose are many: anything else that is met twice is told twice.
+        for event in [first] if first.event == "lost" else [first, *others]:
+            times = f" x {len(others) + 1}" if others and event.event == "lost" else ""
+            yield (
+                at(event.at),
+                "" if before is None else f"+{duration(event.at - before)}",
+                status(event.event) + times,
+                event.generation,
+                f"{event.attempt}/{event.max_attempts}",
+                event.reason,
+                f"{event.level} {event.holder}".strip(),
+                failed_task(event.task_id, event.map_index, event.error),
+            )
+            before = event.at
