@@ -1,0 +1,1 @@
+"""What Airflow finds by entry points: the provider (options, Connections, commands) and the page "Dag retries"."""

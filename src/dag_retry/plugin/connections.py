@@ -1,0 +1,58 @@
+"""The types of the Connections ``dag_retry_redis`` and ``dag_retry_api``, as Airflow's form shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+CONNECTION_TYPES: list[dict[str, Any]] = [
+    {
+        "connection-type": "dag_retry_redis",
+        "hook-name": "Dag retry: Redis",
+        "hook-class-name": "dag_retry.plugin.hooks.RedisHook",
+        "conn-fields": {
+            "db": _field("Database", "integer", "Its number; 0 where empty.", minimum=0),
+            "ssl": _field("TLS", "boolean", "Whether the port speaks TLS.", default=False),
+            "ssl_ca_certs": _field("CA file", "string", "PEM file of the CA that alone is trusted."),
+            "ssl_certfile": _field("Certificate file", "string", "PEM file of the client's certificate."),
+            "ssl_keyfile": _field("Key file", "string", "PEM file of the client's key."),
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"login": "User (ACL)"},
+            "placeholders": {
+                "host": "redis.example.com",
+                "port": "6379",
+                "login": "retry, or empty",
+                "password": "of the user, or of Redis",
+            },
+        },
+    },
+    {
+        "connection-type": "dag_retry_api",
+        "hook-name": "Dag retry: Airflow's REST API",
+        "hook-class-name": "dag_retry.plugin.hooks.ApiHook",
+        "conn-fields": {
+            "client_id": _field("Client id", "string", "Logs in with the grant client_credentials (Keycloak)."),
+            "client_secret": _field("Client secret", "string", "The client's.", format="password"),
+            "token_callable": _field("Token function", "string", "module:function, which returns a bearer token."),
+            "token_path": _field("Token path", "string", "Where one logs in; /auth/token where empty."),
+            "ca_file": _field("CA file", "string", "PEM file of the CA that alone is trusted."),
+            "proxy": _field("Proxy", "string", "http://user:password@proxy.example.com:3128", format="password"),
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"host": "Address", "login": "User", "password": "Password, or a token without a user"},
+            "placeholders": {
+                "host": "https://airflow.example.com",
+                "port": "8080",
+                "login": "retry",
+                "password": "of the user, or a bearer token",
+            },
+        },
+    },
+]

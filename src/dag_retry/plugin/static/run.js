@@ -1,0 +1,117 @@
+// The tab on a Dag run: who failed, who won, how many were turned away, and what became of the clear.
+
+import "./theme.js";
+import { actions } from "./actions.js";
+import { el, keyed } from "./dom.js";
+import { airflowLink, ask, poll } from "./live.js";
+import { attempts, pill } from "./parts.js";
+import { exact, time } from "./time.js";
+import { LATE, LEVELS, handled, reason, task } from "./words.js";
+
+const query = new URLSearchParams(location.search);
+const ids = { dag_id: query.get("dag_id") ?? "", run_id: query.get("run_id") ?? "" };
+
+const failedTask = (of) => el("span", {}, el("code", {}, task(of) || "a task"), of.error && " ", of.error && el("code", { className: "error" }, of.error));
+const who = (event) => el("span", { className: "who", title: event.holder }, LEVELS[event.level] ?? event.level);
+const told = (...children) => el("span", {}, ...children);
+
+const TOLD = {
+  won: (event) => ["won", told(failedTask(event), " failed: attempt ", el("b", {}, `${event.attempt} of ${event.max_attempts}`), " was won by ", who(event),
+    event.reason && reason(event.reason) ? `, ${reason(event.reason)}` : "")],
+  taken_over: (event) => ["won", told("Taken over by ", who(event), ": the winner died before it was done")],
+  cleared: (event) => ["cleared", told(event.reason === "already_cleared" ? "Found cleared by somebody else: nothing was sent" : "Cleared: Airflow answered HTTP 200")],
+  succeeded: () => ["succeeded", told(el("b", {}, "The run succeeded"))],
+  exhausted: (event) => ["failed", told(failedTask(event), " failed: ", el("b", {}, "gave up"), `, ${reason(event.reason)}`)],
+  blocked: (event) => ["failed", told(el("b", {}, "Blocked"), `: ${reason(event.reason)}`)],
+  skipped: (event) => ["failed", event.reason === "cancelled" ? told(el("b", {}, "Cancelled"), " by ", el("b", {}, event.holder || "hand")) : told(failedTask(event), " failed: ", el("b", {}, "not retried"), `, ${reason(event.reason)}`)],
+  unclaimed: () => ["failed", told(el("b", {}, "Missed"), ": the run failed, and no callback told us")],
+  unconfirmed: () => ["cleared", told("Cleared, and that was not recorded: the winner may have died after it")],
+  hastened: (event) => ["by-hand", told("Due at once, by ", el("b", {}, event.holder || "hand"))],
+  reset: (event) => ["by-hand", told("Attempts counted anew, by ", el("b", {}, event.holder || "hand"))],
+  by_hand: (event) => ["by-hand", told("Cleared by ", el("b", {}, event.who ?? "hand"))],
+};
+
+// The losers of a generation in one line, and a clear by hand wherever the generations leave a gap.
+function timeline({ events, by_hand: known, airflow }) {
+  const lines = [];
+  const named = [...known].sort((a, b) => a.at - b.at);
+  const byHand = (count, before) => {
+    for (let left = count; left > 0; left--) {
+      if (open) {
+        open = false;
+        lines.push({ event: "unconfirmed" });
+        continue;
+      }
+      const at = named.findIndex((clear) => clear.at <= before);
+      lines.push({ event: "by_hand", ...(at >= 0 ? named.splice(at, 1)[0] : {}) });
+    }
+  };
+  let next = events.length ? events[0].generation : 0; // the generation that the clears so far account for
+  let open = false; // whether somebody has won whose clear was not confirmed
+  for (const event of events) {
+    if (event.event === "lost") {
+      const last = lines.findLast((line) => line.generation === event.generation && line.event !== "by_hand") ?? { lost: [] };
+      (last.lost ??= []).push(event);
+      if (!lines.includes(last)) lines.push({ ...event, lost: [event] });
+      continue;
+    }
+    if (event.event !== "cleared") byHand(event.generation - next, event.at);
+    open = ["won", "taken_over"].includes(event.event);
+    next = Math.max(next, event.generation + (event.event === "cleared" ? 1 : 0));
+    lines.push({ ...event });
+  }
+  if (airflow && events.length) byHand(airflow.clear_number - next, Infinity);
+  return lines.map((line, place) => ({ ...line, place }));
+}
+
+function losers(lost) {
+  const count = new Map();
+  for (const event of lost) {
+    const name = `${task(event) || "the Dag"} (${reason(event.reason)})`;
+    count.set(name, (count.get(name) ?? 0) + 1);
+  }
+  const names = [...count].map(([name, times]) => (times > 1 ? `${name} × ${times}` : name));
+  return el("details", { className: "lost" },
+    el("summary", {}, `${lost.length} more ${lost.length > 1 ? "callbacks" : "callback"} suppressed`), el("ul", {}, ...names.map((name) => el("li", {}, name))));
+}
+
+function entry(line) {
+  const [kind, text] = (TOLD[line.event] ?? ((event) => ["lost", el("span", {}, event.event.replaceAll("_", " "))]))(line);
+  return el("li", { dataset: { kind } }, line.at ? exact(line.at) : el("time", {}, "–"),
+    el("div", {}, text, line.generation >= 0 && el("small", { title: "dag_run.clear_number" }, ` generation ${line.generation}`), line.lost && losers(line.lost)));
+}
+
+function summary({ row, airflow }) {
+  if (!row) return [el("p", { className: "empty" }, "This run has never failed, or that was too long ago: nothing is known of it.")];
+  const done = handled(row);
+  const facts = [
+    ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
+    ["Why", row.overdue ? LATE[row.status] : row.reason && reason(row.reason)],
+    ["Last failed", row.task_id && failedTask(row)],
+    ["First failure", row.created_at && time(row.created_at, "ago")],
+    ["Last change", row.updated_at && time(row.updated_at, "ago")],
+    ["Next", row.overdue ? time(row.due_at, "late") : row.status === "waiting" && el("span", {}, "in ", time(row.due_at, "countdown"))],
+  ];
+  return [
+    el("div", { className: "line" }, pill(row), attempts(row), done && el("b", {}, done), actions(row, again)),
+    el("dl", {}, ...facts.filter(([, fact]) => fact).map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact)))),
+  ];
+}
+
+// On its tab Airflow names the run above us.
+if (parent === window || !parent.location.pathname.includes("/runs/")) {
+  document.getElementById("which").append(
+    el("a", { href: ".", className: "back" }, "‹ Dag retries"),
+    el("span", { className: "ids" }, el("span", { className: "dag" }, ids.dag_id), el("span", { className: "run" }, ids.run_id)),
+    airflowLink(`dags/${encodeURIComponent(ids.dag_id)}/runs/${encodeURIComponent(ids.run_id)}`, "Open in Airflow"),
+  );
+}
+
+const again = poll(async (current) => {
+  const found = await ask("api/run", ids);
+  if (current()) {
+    keyed(document.getElementById("summary"), [{ row: found.row, airflow: found.airflow }], () => "", (item) => el("div", {}, ...summary(item)));
+    keyed(document.getElementById("timeline"), timeline(found), (line) => line.place, entry);
+  }
+  return found;
+});

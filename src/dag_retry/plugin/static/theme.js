@@ -1,0 +1,22 @@
+// Light or dark: as Airflow's UI around us, which may lie in another frame, or as the system where we stand alone.
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+function around() {
+  try {
+    return parent === window ? null : parent.document.documentElement;
+  } catch {
+    return null; // a frame of another site
+  }
+}
+
+function follow() {
+  const classes = around()?.classList;
+  const dark = classes?.contains("dark") || (!classes?.contains("light") && system.matches);
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+}
+
+follow();
+system.addEventListener("change", follow);
+const root = around();
+if (root) new MutationObserver(follow).observe(root, { attributes: true, attributeFilter: ["class"] });
