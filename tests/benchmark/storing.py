@@ -1,0 +1,64 @@
+"""What a run that failed takes in Redis, everything included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from dag_retry._redis import connect
+from tests.benchmark.measuring import Bench
+from tests.benchmark.serving import pipelined
+from tests.benchmark.table import Row
+
+# Runs at once.
+_BATCH = 500
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    """Yield the bytes of a run: its record, its place in the indices, its share of events and keys."""
+    batches = bench.counts.runs // _BATCH
+    with bench.server() as server, closing(connect(server.url, timeout=60)) as connected:
+        client: Any = connected
+        counter = pipelined(client)
+        empty = _used(client)
+        runs = [[bench.run_id() for _ in range(_BATCH)] for _ in range(batches)]
+        count = sum(map(counter.claims, runs))
+        claimed = (_used(client) - empty) / count
+        record = next(client.scan_iter(match="{dag-retry}:v1:run:*"))
+        encoding = client.object("encoding", record).decode()
+        longest = max(len(value) for value in client.hvals(record))
+        for batch in runs:
+            counter.together(partial(counter.succeed, "daily_load", run_id, generation=0) for run_id in batch)
+        ended = (_used(client) - empty) / count
+    yield Row(
+        f"bytes of a run, everything included, of {count:,} runs",
+        {"claimed": claimed, "ended": ended},
+        420,
+        note=f"bare INCR with TTL: {_bare(bench, runs):.0f}",
+        why="a record has 20 fields, and a live run stands in two ZSETs besides",
+    )
+    yield Row(
+        "records that are no listpack",
+        {"": float(encoding not in ("listpack", "ziplist"))},
+        0,
+        note=f"{encoding}, its longest field {longest} bytes",
+    )
+
+
+def _bare(bench: Bench, runs: list[list[str]]) -> float:
+    """Return the bytes of a key that is only counted up."""
+    with bench.server() as server, server.client() as client:
+        empty = _used(client)
+        for batch in runs:
+            with client.pipeline(transaction=False) as pipeline:
+                for run_id in batch:
+                    key = f"dag_run_attempts::daily_load::{run_id}"
+                    pipeline.incr(key).expire(key, 2592000)
+                pipeline.execute()
+        return (_used(client) - empty) / sum(map(len, runs))
+
+
+def _used(client: Any) -> int:
+    return int(client.info("memory")["used_memory"])

@@ -1,0 +1,224 @@
+"""The real callbacks, as a function: the answers they got so far in, what they ask for next out.
+
+A callback does nothing but ask (Redis, Airflow's API, a hook) and go by the answers. So the code is run from its
+beginning with the answers so far, and stopped at the first question beyond them: once for each series that differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
+
+import redis
+from airflow.sdk.exceptions import AirflowFailException
+
+from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry, _counter
+from dag_retry._hooks import Hooks
+from dag_retry._lua import script
+from dag_retry.sweeper import _outbox
+from dag_retry.sweeper._sweep import Sweeper
+from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost
+
+Kind = Literal["task", "lost", "dag", "success", "sweeper"]
+
+
+class Trouble(Enum):
+    """An answer that is none."""
+
+    UNCONFIRMED = "API unclear"
+    REFUSED = "API refused"
+    REDIS = "Redis away"
+
+    def error(self) -> Exception:
+        if self is Trouble.UNCONFIRMED:
+            return ClearUnconfirmed("503")
+        if self is Trouble.REFUSED:
+            return ClearRefused("403", reason="http_403")
+        return redis.ConnectionError("away")
+
+
+class Callback(NamedTuple):
+    """One call of a callback: what Airflow tells it.
+
+    :param name: names its claim.
+    :param generation: ``clear_number`` in its context; the id of its task instance is that too.
+    """
+
+    name: str
+    kind: Kind
+    task: int
+    generation: int
+    try_number: int
+
+
+class Request(NamedTuple):
+    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``is_lost``, ``queue``,
+    ``clear``, ``hook``."""
+
+    what: str
+    of: Any = None
+    args: tuple[Any, ...] = ()
+
+
+class Point:
+    """Where a callback stands: its answers so far, and its next request, None where it has ended."""
+
+    def __init__(self, flow: Flow, callback: Callback, answers: tuple[Any, ...]) -> None:
+        self.callback = callback
+        self.request = flow.run(callback, answers)
+        self._flow = flow
+        self._answers = answers
+        self._next: dict[Any, Point] = {}
+
+    def after(self, answer: Any) -> Point:
+        if answer not in self._next:
+            self._next[answer] = Point(self._flow, self.callback, (*self._answers, answer))
+        return self._next[answer]
+
+
+class Asked(BaseException):
+    """Stops a callback at a question; nothing that it catches."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class Flow:
+    """Runs callbacks of one policy.
+
+    :param cap: ``max_attempts``.
+    :param repeats: whether a callback has the time to repeat what was not answered.
+    :param hopeless: the tasks that fail in a way which is not to be retried.
+    :param policy: further parameters of ``DagRetry``.
+    """
+
+    def __init__(self, cap: int, *, repeats: bool = True, hopeless: Collection[int] = (), **policy: Any) -> None:
+        told = lambda context: self.ask(Request("hook", context["dag_retry"].status.value))  # noqa: E731
+        hooks: Any = {"on_exhausted": told, "on_blocked": told, "on_skipped": told}
+        where: Any = {"api": "http://user:password@airflow"}
+        self._retry = DagRetry(cap, redis=AskingRedis(self), **where, **hooks, **policy)
+        self._sweeper = Sweeper(AskingRedis(self), **where)
+        self._sweeper._holder._hooks = Hooks(**hooks)
+        self._hopeless = hopeless
+        self._repeats = repeats
+        self._answers: Iterator[Any] = iter(())
+        self._points: dict[Callback, Point] = {}
+
+    def begin(self, callback: Callback) -> Point:
+        if callback not in self._points:
+            self._points[callback] = Point(self, callback, ())
+        return self._points[callback]
+
+    def run(self, callback: Callback, answers: tuple[Any, ...]) -> Request | None:
+        self._answers = iter(answers)
+        try:
+            with self._as(callback):
+                if callback.kind == "sweeper":
+                    self._sweeper.sweep()
+                elif callback.kind == "success":
+                    self._retry.on_success(_context(callback))
+                else:
+                    self._retry.on_failure(self._failure(callback))
+        except Asked as asked:
+            return asked.request
+        except DagRetryError:
+            pass
+        return None
+
+    def _failure(self, callback: Callback) -> dict[str, Any]:
+        context = _context(callback)
+        if "exception" in context and callback.task in self._hopeless:
+            context["exception"] = AirflowFailException()
+        return context
+
+    def ask(self, request: Request) -> Any:
+        for answer in self._answers:
+            if isinstance(answer, Trouble):
+                raise answer.error()
+            return answer
+        raise Asked(request)
+
+    @contextmanager
+    def _as(self, callback: Callback) -> Iterator[None]:
+        names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=callback.name))
+        with (
+            patch("dag_retry._finish.AirflowApi", lambda *_: AskingApi(self)),
+            patch("dag_retry._api.AirflowApi", lambda *_: AskingApi(self)),
+            patch("dag_retry._airflow.count", lambda *_: None),
+            patch("tenacity.nap.time.sleep", lambda _: None),
+            patch("dag_retry._finish._LEAST", 0.0 if self._repeats else 1e6),
+            patch.object(_counter, "uuid", names),
+            patch.object(_outbox, "uuid", names),
+        ):
+            yield
+
+
+class AskingRedis(redis.Redis):
+    """A client that sends nothing, and asks instead."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__(decode_responses=True)
+        self.flow = flow
+
+    def eval(self, text: str, numkeys: int, *call: Any) -> Any:
+        return self._run({script("record", verb).text: verb for verb in VERBS}.get(text), call[numkeys:])
+
+    def evalsha(self, sha: str, numkeys: int, *call: Any) -> Any:
+        return self._run({script("record", verb).sha: verb for verb in VERBS}.get(sha), call[numkeys:])
+
+    def _run(self, verb: str | None, arguments: tuple[Any, ...]) -> Any:
+        return self.run_script(verb, tuple(json.loads(arguments[0]))) if verb else self.run_script("due", arguments)
+
+    def run_script(self, verb: str, args: tuple[Any, ...]) -> Any:
+        return self.flow.ask(Request("script", verb, args))
+
+
+VERBS = ("claim", "renew", "confirm", "block", "acknowledge", "succeed", "take", "miss")
+
+
+class AskingApi:
+    """Airflow's API as the flow knows it."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    def __enter__(self) -> AskingApi:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> Any:
+        return self._flow.ask(Request("look", failed_try.ti_id))
+
+    def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
+        return self._flow.ask(Request("is_lost", failed_try.ti_id, (failed_try.task_id, try_number)))
+
+    def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
+        self._flow.ask(Request("queue"))
+
+    def clear(self, dag_id: str, run_id: str, options: object) -> None:
+        self._flow.ask(Request("clear"))
+
+    def why_not(self, dag_id: str, run_id: str, options: object) -> str:
+        return ""
+
+    def trigger(self, dag_id: str, run_id: str, run_after: object) -> bool:
+        return True
+
+    def note(self, dag_id: str, run_id: str, revise: object) -> None: ...
+
+
+def _context(callback: Callback) -> dict[str, Any]:
+    ti = {"id": str(callback.generation), "task_id": str(callback.task), "try_number": callback.try_number}
+    if callback.kind == "task":
+        return task_failed(callback.generation, **ti)
+    if callback.kind == "lost":
+        return task_lost(callback.generation, **ti)
+    context = dag_failed(callback.generation) if callback.kind == "dag" else dag_succeeded(callback.generation)
+    vars(context["ti"]).update(ti)
+    return context

@@ -1,0 +1,103 @@
+"""The real Lua scripts, as a function: a record and a call in, a record and an answer out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import fakeredis
+
+from dag_retry._keys import Keys
+
+DAG, RUN = "daily_load", "run"
+EPOCH = 1_800_000_000
+TTL = 30 * 24 * 3600 * 1000
+_KEYS = Keys("dag-retry")
+_RUN_KEY, _DUE, _ACTIVE, _ATTENTION, _RECENT, _EVENTS, *_STATS = _KEYS.of(DAG, RUN)
+
+
+class Record:
+    """What Redis knows of the run. Equal records are the same object, which makes them cheap to compare."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self.fields = fields
+        self.status = fields["status"]
+        self.generation = int(fields["generation"])
+        told = fields["acknowledged"] == "1"
+        self.ended = self.status in ("succeeded", "exhausted", "skipped") or (self.status == "blocked" and told)
+        self._due_at = int(fields["due_at"])
+        self.at_rest = self._due_at == 0
+
+    def is_due(self, minutes: int) -> bool:
+        return not self.at_rest and self._due_at <= (EPOCH + 60 * minutes) * 1000
+
+    def __repr__(self) -> str:
+        return f"{self.status} in {self.generation}"
+
+
+class Scripts:
+    """Runs each script on an embedded Redis, once for each record, call and time.
+
+    :param texts: the scripts by verb.
+    """
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._redis: Any = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        self._records: dict[frozenset[tuple[str, str]], Record] = {}
+        self._known: dict[Any, tuple[Record | None, Any]] = {}
+
+    def run(self, record: Record | None, minutes: int, verb: str, args: tuple[Any, ...]) -> tuple[Record | None, Any]:
+        """Return what becomes of the record, and the script's answer.
+
+        :param record: before.
+        :param minutes: the time by Redis's clock.
+        :param verb: the script.
+        :param args: its ARGV.
+        """
+        question = (record, minutes, verb, args)
+        if question not in self._known:
+            self._known[question] = self._run(*question)
+        return self._known[question]
+
+    def _run(self, record: Record | None, minutes: int, verb: str, args: tuple[Any, ...]) -> tuple[Record | None, Any]:
+        redis = self._redis
+        redis.flushall()
+        member = f"{DAG}:{RUN}"
+        if record:
+            redis.hset(_RUN_KEY, mapping=record.fields)
+            redis.zadd(_RECENT, {member: record.fields["updated_at"]})
+            for key, score in _indexes(record).items():
+                redis.zadd(key, {member: score})
+        # Redis's clock stands still, but for the minutes that pass.
+        clock = SimpleNamespace(time=lambda: EPOCH + 60 * minutes)
+        with patch("fakeredis.commands_mixins.server_mixin.time", clock):
+            answer = redis.eval(self._texts[verb], 8, *_KEYS.of(DAG, RUN), json.dumps(args))
+        fields = redis.hgetall(_RUN_KEY)
+        after = self._records.setdefault(frozenset(fields.items()), Record(fields)) if fields else None
+        if after is not record:
+            self._check(after)
+        return after, tuple(answer) if isinstance(answer, list) else answer
+
+    def _check(self, record: Record | None) -> None:
+        """G8, and indexes that say what the record says."""
+        assert all(self._redis.pttl(key) > 0 for key in self._redis.scan_iter())
+        found = {key: self._redis.zscore(key, f"{DAG}:{RUN}") for key in (_DUE, _ACTIVE, _ATTENTION)}
+        assert {key: score for key, score in found.items() if score is not None} == (
+            {key: float(score) for key, score in _indexes(record).items()} if record else {}
+        )
+
+
+def _indexes(record: Record) -> dict[str, str]:
+    """Return the score of the run in each index that must hold it."""
+    fields = record.fields
+    status = fields["status"]
+    held = {
+        _DUE: None if record.at_rest else fields["due_at"],
+        _ACTIVE: fields["updated_at"] if status in ("waiting", "claimed", "retrying") else None,
+        _ATTENTION: fields["updated_at"] if status in ("exhausted", "blocked", "skipped", "unclaimed") else None,
+    }
+    return {key: score for key, score in held.items() if score is not None}
