@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from select import select
 from urllib.parse import urlsplit
 
 
@@ -30,14 +31,22 @@ class LosingProxy:
             threading.Thread(target=self._relay, args=(client,), daemon=True).start()
 
     def _relay(self, client: socket.socket) -> None:
+        request = b""
         with client, socket.create_connection(self._target) as server:
-            while request := client.recv(65536):
-                server.sendall(request)
-                reply = server.recv(65536)
-                if self._marker in request and self.lost < self.to_lose:
-                    self.lost += 1
-                    return
-                client.sendall(reply)
+            while True:
+                for ready in select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    if ready is client:
+                        request += data
+                        server.sendall(data)
+                    elif self._marker in request and self.lost < self.to_lose:
+                        self.lost += 1
+                        return
+                    else:
+                        request = b""
+                        client.sendall(data)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from pytest_httpserver import HTTPServer
@@ -19,19 +20,43 @@ Fault = Callable[["StubApi", Request], Response | None]
 
 @dataclass
 class StubApi:
-    """One run with one task instance; ``faults`` answer in place of it, one a request, None letting it through."""
+    """One run with one task instance; ``faults`` answer in place of it, one a request, None letting it through.
+
+    Requests for the Dag and for the run's note go beside: no fault meets them, and they are not among those seen.
+
+    :param indexes: how many mapped indexes a task has where task instances are listed, each page of 100 at most.
+    :param lists_runs: whether it is an Airflow 3.3, which clears runs that are listed in a body.
+    :param prefix: of all paths.
+    """
 
     server: HTTPServer
     dag_id: str = "daily_load"
     run_id: str = "run"
     ti_id: str = "try-0"
-    ti_state: str = "running"
+    ti_state: str | None = "running"
+    run_state: str = "running"
     try_number: int = 1
+    indexes: int = 0
+    lists_runs: bool = True
+    prefix: str = ""
+    paused: bool = False
+    most_failures: int = 0
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    run_after: str = "2026-01-01T00:00:00Z"
+    tagged: list[str] = field(default_factory=list)
+    dags: set[str] = field(default_factory=set)
+    triggered: list[Any] = field(default_factory=list)
+    clear_bodies: list[Any] = field(default_factory=list)
+    note: str | None = None
+    notes: list[str] = field(default_factory=list)
     clears: int = 0
     logins: int = 0
     token: str = "token-0"
+    token_path: str = "/auth/token"
     seen: list[tuple[str, str]] = field(default_factory=list)
-    bodies: list[object] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    queries: list[Any] = field(default_factory=list)
     faults: list[Fault | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -39,39 +64,112 @@ class StubApi:
         self.server.expect_request(re.compile(".*")).respond_with_handler(self.answer)
 
     def answer(self, request: Request) -> Response:
-        path = request.environ["REQUEST_URI"].split("?")[0]
-        self.seen.append((request.method, path))
+        beside = self.beside(request)
+        if beside is not None:
+            return beside
+        self.seen.append((request.method, _path(request).split("?")[0]))
         self.bodies.append(request.get_json(silent=True))
+        self.headers = dict(request.headers)
         if self.faults and (fault := self.faults.pop(0)) is not None:
             response = fault(self, request)
             if response is not None:
                 return response
         return self.act(request)
 
+    def beside(self, request: Request) -> Response | None:
+        path = unquote(_path(request).removeprefix(self.prefix)).split("?")[0]
+        if path == f"/api/v2/dags/{self.dag_id}":
+            dag = {"dag_id": self.dag_id, "is_paused": self.paused}
+            return answer(200, dag | {"max_consecutive_failed_dag_runs": self.most_failures})
+        if path == "/api/v2/dags/~/dagRuns/list":
+            self.queries.append(request.json)
+            offset = request.json.get("page_offset", 0)
+            return answer(200, {"dag_runs": self.runs[offset : offset + request.json["page_limit"]]})
+        if path == "/api/v2/dags" and request.headers.get("Authorization") == f"Bearer {self.token}":
+            offset = int(request.args.get("offset", 0))
+            page = self.tagged[offset : offset + int(request.args["limit"])]
+            return answer(200, {"dags": [{"dag_id": dag_id} for dag_id in page]})
+        if path == f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}":
+            body = request.get_json(silent=True) or {}
+            if request.method == "PATCH" and "note" in body:
+                self.note = body["note"]
+                self.notes.append(self.note)
+                return answer(200, self.run())
+        return None
+
     def act(self, request: Request) -> Response:
-        path = request.environ["REQUEST_URI"]
-        if path == "/auth/token":
+        path = _path(request).removeprefix(self.prefix)
+        if path == self.token_path:
             return self.log_in(request)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return answer(401, {"detail": "Token Expired"})
+        if path == "/api/v2/dags/~/dagRuns/~/taskInstances/list":
+            return self.list_task_instances(request.json)
+        if path == "/api/v2/dags/~/clearDagRuns":
+            return self.clear_runs(request.json)
         run = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}"
         if unquote(path) == f"{run}/clear":
-            if request.json == {"dry_run": False}:
-                self.clears += 1
-                self.ti_id = f"try-{self.clears}"
-            return answer(200, {"dag_id": self.dag_id, "dag_run_id": self.run_id, "state": "queued"})
-        if unquote(path).startswith(f"{run}/taskInstances/"):
-            return answer(200, {"id": self.ti_id, "state": self.ti_state, "try_number": self.try_number})
+            self.clear(request.json)
+            return answer(200, self.run() | {"state": "queued"})
+        if found := re.fullmatch(re.escape(f"{run}/taskInstances/") + r"([^/]+)(?:/(\d+))?", unquote(path)):
+            return answer(200, self.task_instance(found[1], int(found[2] or -1)))
         if unquote(path) == run:
-            return answer(200, {"dag_id": self.dag_id, "dag_run_id": self.run_id})
+            if request.method == "PATCH":
+                self.run_state = request.json["state"]
+            return answer(200, self.run() | {"state": self.run_state, "note": self.note, "run_after": self.run_after})
+        if (found := re.fullmatch(r"/api/v2/dags/(\w+)/dagRuns", path)) and found[1] in self.dags:
+            self.triggered.append(request.json)
+            return answer(200, {"dag_id": found[1]})
         return answer(404, {"detail": "Not Found"})
 
+    def run(self) -> dict[str, object]:
+        return {"dag_id": self.dag_id, "dag_run_id": self.run_id}
+
+    def task_instance(self, task_id: str, map_index: int) -> dict[str, object]:
+        return self.run() | {
+            "task_id": task_id,
+            "map_index": map_index,
+            "id": self.ti_id if map_index < 1 else f"{self.ti_id}-{map_index}",
+            "state": self.ti_state,
+            "try_number": self.try_number,
+        }
+
+    def clear(self, body: Any) -> None:
+        if body["dry_run"] is False:
+            self.clear_bodies.append(body)
+            self.clears += 1
+            self.ti_id = f"try-{self.clears}"
+
+    def list_task_instances(self, body: Any) -> Response:
+        found = []
+        if (body["dag_ids"], body["dag_run_ids"]) == ([self.dag_id], [self.run_id]):
+            task_id = body.get("task_ids", ["branch_b"])[0]
+            found = [self.task_instance(task_id, index) for index in range(self.indexes) or [-1]]
+        start = body.get("page_offset", 0)
+        page = found[start : start + min(100, body["page_limit"])]
+        return answer(200, {"task_instances": page, "total_entries": len(found)})
+
+    def clear_runs(self, body: Any) -> Response:
+        if not self.lists_runs:
+            return answer(405, {"detail": "Method Not Allowed"})
+        if body["dag_runs"] != [self.run()]:
+            return answer(404, {"detail": "The DagRun was not found"})
+        self.clear(body)
+        return answer(200, {"dag_runs": [self.run()], "total_entries": 1})
+
     def log_in(self, request: Request) -> Response:
-        if request.json != {"username": "retry", "password": "s3cret"}:
+        user = {"username": "retry", "password": "s3cret"}
+        client = {"grant_type": "client_credentials", "client_id": "dag-retry", "client_secret": "s3cret"}
+        if request.json not in (user, client):
             return answer(401, {"detail": "Invalid credentials"})
         self.logins += 1
         self.token = f"token-{self.logins}"
         return answer(201, {"access_token": self.token})
+
+
+def _path(request: Request) -> str:
+    # A proxy is sent the whole URL.
+    return re.sub("^https?://[^/]*", "", str(request.environ["REQUEST_URI"]))
 
 
 def answer(status: int, body: object) -> Response:
@@ -90,5 +188,15 @@ def after(status: int) -> Fault:
     def fault(api: StubApi, request: Request) -> Response:
         api.act(request)
         return Response("", status=status)
+
+    return fault
+
+
+def echo(status: int) -> Fault:
+    """Answer with all that was sent, as FastAPI does with a body that it can't take, and some pages for developers."""
+
+    def fault(api: StubApi, request: Request) -> Response:
+        errors = [{"loc": ["body", "username"], "msg": "Field required", "input": request.get_json(silent=True)}]
+        return answer(status, {"detail": errors, "headers": dict(request.headers)})
 
     return fault

@@ -7,28 +7,8 @@ from typing import Any
 
 import pytest
 
-from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, FailedTry, RunRecord, Status, Verdict
-
-RUN = ("daily_load", "manual__2026-01-01T00:00:00+00:00")
-TRY = FailedTry("branch_b", 3, "0199-aa", "TimeoutError")
-
-
-def claim(counter: AttemptCounter, generation: int = 0, max_attempts: int = 2, **options: Any) -> Claim:
-    return counter.claim(*RUN, generation=generation, max_attempts=max_attempts, **options)
-
-
-def told(answer: Claim) -> tuple[str, str, int]:
-    return (answer.verdict.value, answer.reason, answer.attempt)
-
-
-def record(counter: AttemptCounter) -> RunRecord:
-    found = counter.read(*RUN)
-    assert found is not None
-    return found
-
-
-def events(client: Any) -> list[str]:
-    return [fields["event"] for _, fields in client.xrange("{dag-retry}:v1:events")]
+from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, FailedTry, Status, Verdict
+from tests.claims import RUN, TRY, claim, events, record, told
 
 
 def retry(counter: AttemptCounter, generation: int, max_attempts: int = 2) -> Claim:
@@ -129,7 +109,9 @@ class TestManualClear:
             claim(counter, 1, max_attempts=1)
         elif request.param == "blocked":
             retry(counter, 0)
-            assert counter.block(claim(counter, 1), reason="http_403")
+            refused = claim(counter, 1)
+            assert counter.block(refused, reason="http_403")
+            assert counter.acknowledge(refused)
         else:
             retry(counter, 0)
             assert counter.succeed(*RUN, generation=1)
@@ -141,6 +123,16 @@ class TestManualClear:
         assert record(counter).base == 2
         assert told(claim(counter, 3)) == ("won", "claimed", 2)
         assert told(claim(counter, 4)) == ("exhausted", "max_attempts", 2)
+
+    def test_every_clear_counts_from_the_ending_on(self, counter: AttemptCounter) -> None:
+        """Cleared twice by hand: or an old ending, of a replica that lagged behind."""
+        retry(counter, 0, max_attempts=1)
+        claim(counter, 1, max_attempts=1)
+        assert told(claim(counter, 3, max_attempts=1)) == ("exhausted", "generation", 1)
+
+    def test_a_blocked_run_has_not_ended_until_it_was_told(self, counter: AttemptCounter) -> None:
+        counter.block(claim(counter, 0), reason="http_403")
+        assert told(claim(counter, 1)) == ("won", "claimed", 2)
 
     def test_keeps_the_budget_where_asked(self, counter: AttemptCounter, ended: str) -> None:
         answer = claim(counter, 2, on_manual_clear="keep")
@@ -264,15 +256,17 @@ class TestKeys:
         return dict(client.zrange("{dag-retry}:v1:" + index, 0, -1, withscores=True))
 
     def test_record(self, counter: AttemptCounter, client: Any) -> None:
-        claim(counter, failed_try=TRY, holder="worker-1:4711", claim_id="one")
+        options: Any = {"run_on_latest_version", "only_failed"}
+        claim(counter, failed_try=TRY, holder="worker-1:4711", claim_id="one", options=options)
         fields = client.hgetall(f"{{dag-retry}}:v1:run:{RUN[0]}:{RUN[1]}")
-        times = {name: int(fields.pop(name)) for name in ("created_at", "updated_at", "due_at")}
+        times = {name: int(fields.pop(name)) for name in ("created_at", "budget_at", "updated_at", "due_at")}
         assert times["due_at"] - times["updated_at"] == 60_000
-        assert times["created_at"] == times["updated_at"]
+        assert times["created_at"] == times["budget_at"] == times["updated_at"]
         assert fields == {
             "schema": "1", "status": "claimed", "generation": "0", "base": "0", "attempt": "1", "max_attempts": "2",
             "claim_id": "one", "holder": "worker-1:4711", "level": "task", "task_id": "branch_b", "map_index": "3",
             "ti_id": "0199-aa", "reason": "claimed", "error": "TimeoutError", "acknowledged": "0",
+            "options": "only_failed,run_on_latest_version",
         }  # fmt: skip
 
     def test_indexes_follow_the_status(self, counter: AttemptCounter, client: Any) -> None:

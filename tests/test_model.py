@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import fakeredis
@@ -12,10 +13,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from dag_retry import AttemptCounter, Claim, Verdict
+from dag_retry import Claim, Verdict
+from dag_retry.sweeper._outbox import Outbox
 
 RUN = ("daily_load", "run")
-ENDINGS = ("succeeded", "exhausted", "blocked")
+ENDINGS = ("succeeded", "exhausted", "blocked", "skipped")
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Model:
     open: bool
     """A claim that is not confirmed, or an ending that was not told."""
     overdue: bool = False
+    cancelled: bool = False
 
 
 class Rules(RuleBasedStateMachine):
@@ -42,7 +45,7 @@ class Rules(RuleBasedStateMachine):
     @initialize(cap=st.integers(1, 3))
     def begin(self, cap: int) -> None:
         self.client.flushall()
-        self.counter = AttemptCounter(self.client)
+        self.counter = Outbox(self.client)
         self.cap = cap
         self.generation = 0
         self.model: Model | None = None
@@ -51,45 +54,98 @@ class Rules(RuleBasedStateMachine):
         self.number = 0
 
     @rule(
-        target=claims, back=st.integers(0, 2), takeover=st.booleans(), level=st.sampled_from(["task", "dag", "sweeper"])
+        target=claims,
+        back=st.integers(0, 2),
+        takeover=st.booleans(),
+        level=st.sampled_from(["task", "dag", "sweeper"]),
+        how=st.sampled_from(["at once", "at once", "delayed", "skipped"]),
     )
-    def claim(self, back: int, takeover: bool, level: Any) -> Any:
+    def claim(self, back: int, takeover: bool, level: Any, how: str) -> Any:
         generation = max(0, self.generation - back)
         self.number += 1
         claim_id = str(self.number)
-        expected = self.expect(generation, takeover, level, claim_id)
+        expected = self.expect(generation, takeover, level, claim_id, how)
         answer = self.counter.claim(
-            *RUN, generation=generation, max_attempts=self.cap, claim_id=claim_id, takeover=takeover, level=level
+            *RUN,
+            generation=generation,
+            max_attempts=self.cap,
+            claim_id=claim_id,
+            takeover=takeover,
+            level=level,
+            delays=[timedelta(hours=1)] if how == "delayed" else [],
+            skip="disabled" if how == "skipped" else "",
         )
         assert (answer.verdict.value, answer.attempt) == expected
         return multiple() if answer.verdict is Verdict.LOST else answer
 
-    def expect(self, generation: int, takeover: bool, level: str, claim_id: str) -> tuple[str, int]:
+    def expect(self, generation: int, takeover: bool, level: str, claim_id: str, how: str) -> tuple[str, int]:
         model = self.model
         if model and generation < model.generation:
             return ("lost", model.attempt)
-        if model and generation == model.generation:
-            if not model.open or not (model.overdue or (takeover and model.level == "task")):
+        if model and generation == model.generation and model.status != "unclaimed":
+            dead = takeover and model.level == "task" and model.status != "waiting"
+            if not model.open or not (model.overdue or dead):
                 return ("lost", model.attempt)
-            model.claim_id, model.level, model.overdue = claim_id, level, False
-            if model.status == "exhausted":
-                return ("exhausted", model.attempt)
-            model.status = "claimed"
-            return ("won", model.attempt)
+            return (self.taken(model, level, claim_id), model.attempt)
         base, attempt = (model.base, model.attempt) if model else (0, 0)
-        if model and model.status in ENDINGS:
-            base, attempt = generation, 0
+        if model and model.status in ENDINGS and not (model.status == "blocked" and model.open):
+            base, attempt = model.generation + 1, 0
         used = max(attempt, generation - base)
-        status, attempt = ("claimed", used + 1) if used < self.cap else ("exhausted", max(attempt, min(used, self.cap)))
+        if used < self.cap and how != "skipped":
+            status, attempt = "waiting" if how == "delayed" else "claimed", used + 1
+        else:
+            status, attempt = "exhausted" if used >= self.cap else "skipped", max(attempt, min(used, self.cap))
         self.model = Model(status, generation, base, attempt, claim_id, level, open=True)
-        return ("won" if status == "claimed" else "exhausted", attempt)
+        return ("won" if status in ("waiting", "claimed") else status, attempt)
+
+    def taken(self, model: Model, level: str, claim_id: str) -> str:
+        model.claim_id, model.level, model.overdue = claim_id, level, False
+        if model.status in ("exhausted", "skipped"):
+            return model.status
+        model.status = "claimed"
+        return "won"
+
+    @rule(target=claims)
+    def take(self) -> Any:
+        """A sweeper comes."""
+        due = [RUN] if self.model and self.model.overdue else []
+        assert self.counter.due()[0] == due
+        taken = self.counter.take(*RUN, holder="sweeper")
+        if not due:
+            assert taken is None
+            return multiple()
+        assert taken
+        assert self.model
+        assert taken.verdict.value == self.taken(self.model, "sweeper", taken.claim_id)
+        return taken
+
+    @rule(cleared_since=st.booleans())
+    def miss(self, cleared_since: bool) -> None:
+        """A sweeper finds the run failed."""
+        model = self.model
+        found = model is None or (not model.open and (model.status == "retrying" or cleared_since))
+        queued_at = 9_999_999_999_999 if cleared_since else 0
+        assert self.counter.miss(*RUN, queued_at=queued_at, grace=timedelta(0), holder="sweeper") == found
+        if found:
+            generation, base, attempt = (model.generation + 1, model.base, model.attempt) if model else (0, 0, 0)
+            # Airflow may be further: a person may have cleared the run more than once.
+            self.generation = max(self.generation, generation)
+            self.model = Model("unclaimed", generation, base, attempt, "", "sweeper", open=False)
 
     def holds(self, claim: Claim, *statuses: str) -> bool:
         return self.model is not None and self.model.claim_id == claim.claim_id and self.model.status in statuses
 
     @rule(claim=claims)
     def asked_again(self, claim: Claim) -> None:
-        if self.model and self.model.claim_id == claim.claim_id and self.model.status not in ("succeeded", "blocked"):
+        same = self.model is not None and self.model.claim_id == claim.claim_id
+        if (
+            same
+            and self.model
+            and self.model.level != "sweeper"
+            and not self.model.overdue
+            and self.model.attempt == claim.attempt
+            and self.model.status not in ("succeeded", "blocked", "skipped")
+        ):
             again = self.counter.claim(
                 *RUN, generation=claim.generation, max_attempts=self.cap, claim_id=claim.claim_id
             )
@@ -119,10 +175,16 @@ class Rules(RuleBasedStateMachine):
         if self.holds(claim, "claimed") and self.model:
             self.model.status, self.model.overdue = "blocked", False
 
+    @rule(claim=claims)
+    def skip(self, claim: Claim) -> None:
+        assert self.counter.skip(claim, reason="dag_paused") == self.holds(claim, "claimed", "skipped")
+        if self.holds(claim, "claimed") and self.model:
+            self.model.status, self.model.overdue = "skipped", False
+
     @rule(claim=consumes(claims))
     def acknowledge(self, claim: Claim) -> None:
-        assert self.counter.acknowledge(claim) == self.holds(claim, "exhausted", "blocked")
-        if self.holds(claim, "exhausted", "blocked") and self.model:
+        assert self.counter.acknowledge(claim) == self.holds(claim, "exhausted", "blocked", "skipped")
+        if self.holds(claim, "exhausted", "blocked", "skipped") and self.model:
             self.model.open = self.model.overdue = False
 
     @rule()
@@ -130,6 +192,7 @@ class Rules(RuleBasedStateMachine):
         if self.model and self.model.open:
             self.model.overdue = True
             self.client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", "1")
+            self.client.zadd("{dag-retry}:v1:due", {"daily_load:run": 1})
 
     @rule(back=st.integers(0, 1), known=st.booleans())
     def succeed(self, back: int, known: bool) -> None:
@@ -143,6 +206,30 @@ class Rules(RuleBasedStateMachine):
             return
         assert (ended is not None) == (model.status != "succeeded" or generation == model.generation)
         model.status, model.generation, model.open, model.overdue = "succeeded", generation, False, False
+
+    @rule()
+    def hasten(self) -> None:
+        waits = self.model is not None and self.model.status == "waiting"
+        assert self.counter.hasten(*RUN) == waits
+        if waits and self.model:
+            self.model.overdue = True
+
+    @rule()
+    def cancel(self) -> None:
+        model = self.model
+        to_come = model is not None and model.status in ("waiting", "claimed")
+        cancelled = model is not None and model.status == "skipped" and model.cancelled
+        assert self.counter.cancel(*RUN) == (to_come or cancelled)
+        if to_come and model:
+            model.status, model.claim_id, model.cancelled, model.open, model.overdue = "skipped", "", True, False, False
+
+    @rule()
+    def reset(self) -> None:
+        model = self.model
+        assert self.counter.reset(*RUN) == (model is not None)
+        if model:
+            to_come = model.status in ("waiting", "claimed") or (model.status == "blocked" and model.open)
+            model.base, model.attempt = model.generation + (not to_come), int(to_come)
 
     @rule()
     def person_clears(self) -> None:

@@ -278,6 +278,29 @@ class TestWeather:
         make().on_failure(dag_failed())
         assert (stub.clears, names(told)) == (1, ["on_retry"])
 
+    @pytest.mark.parametrize(
+        ("ti_state", "run_state"),
+        [
+            (None, "failed"),
+            ("up_for_retry", "failed"),
+            (None, "running"),
+            ("failed", "failed"),
+        ],
+    )
+    def test_a_clear_that_came_after_the_run_had_failed(
+        self, make: Any, stub: StubApi, ti_state: str | None, run_state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Airflow leaves such a run failed, with tasks that nobody schedules: it is queued, and not cleared again."""
+        monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "2")
+        with pytest.raises(ClearUnconfirmed):
+            make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}").on_failure(task_failed())
+        stub.ti_id, stub.ti_state, stub.run_state = "try-1", ti_state, run_state
+        retry = make()
+        retry.on_failure(dag_failed())
+        stranded = run_state == "failed" and ti_state != "failed"
+        assert stub.run_state == ("queued" if stranded else run_state)
+        assert (stub.clears, record(retry).status) == (0, Status.RETRYING)
+
     def test_refused_is_blocked_and_told_once(
         self, retry: DagRetry, client: Any, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -424,6 +447,23 @@ class TestMetrics:
             for suffix, options in (("", {"tags": {"dag_id": "daily_load"}}), (".daily_load", {}))
         ]
 
+    def test_claim_and_clear_are_timed(self, retry: DagRetry, stub: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow.sdk.observability.stats import Stats
+
+        sent: list[Any] = []
+        monkeypatch.setattr(Stats, "timing", lambda name, took, **options: sent.append((name, took, options)))
+        retry.on_failure(task_failed())
+        retry.on_failure(task_failed())
+        stub.faults = [None, before(403)]
+        with pytest.raises(ClearRefused):
+            retry.on_failure(task_failed(1))
+        assert [(name, options) for name, _, options in sent] == [
+            (f"dag_retry.{what}_duration{suffix}", options)
+            for what in ("claim", "clear", "claim", "claim", "clear")
+            for suffix, options in (("", {"tags": {"dag_id": "daily_load"}}), (".daily_load", {}))
+        ]
+        assert all(isinstance(took, timedelta) and took > timedelta(0) for _, took, _ in sent)
+
     def test_a_run_that_is_not_retried_is_counted(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from airflow.sdk.observability.stats import Stats
 
@@ -488,15 +528,22 @@ class TestDagArgs:
             },
             "on_failure_callback": [retry.on_failure],
             "on_success_callback": [retry.on_success],
+            "tags": ["dag-retry"],
         }
 
-    def test_dag_level_leaves_the_tasks_alone(self) -> None:
-        retry = DagRetry()
-        assert retry.dag_args(level="dag", default_args={"retries": 2}) == {
-            "default_args": {"retries": 2},
+    @pytest.mark.parametrize(("level", "scope"), [("dag", "run"), ("both", "failed"), ("dag", "failed")])
+    def test_at_the_dag_level_tasks_only_judge(self, level: Any, scope: Any) -> None:
+        retry = DagRetry(scope=scope)
+        assert retry.dag_args(level=level, default_args={"retries": 2}, tags=["sales", "dag-retry"]) == {
+            "default_args": {"retries": 2, "on_failure_callback": [retry.judge]},
             "on_failure_callback": [retry.on_failure],
             "on_success_callback": [retry.on_success],
+            "tags": ["sales", "dag-retry"],
         }
+
+    def test_failed_tasks_alone_are_not_for_the_task_level(self) -> None:
+        with pytest.raises(ConfigError, match="use level 'both' or 'dag'"):
+            DagRetry(scope="failed").dag_args(level="task")
 
     def test_task_level(self) -> None:
         retry = DagRetry()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
-from inspect import ismodule
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,8 +43,8 @@ class TestRedis:
             ("redis://:p%40ss@host:7000", "redis://:p%40ss@host:7000/0"),
             ("redis://user:p@host/?db=3", "redis://user:p@host:6379/3"),
             (
-                "redis://host/?ssl=True&ssl_cert_reqs=required&ssl_ca_certs=%2Fca.pem",
-                "rediss://host:6379/0?ssl_cert_reqs=required&ssl_ca_certs=%2Fca.pem",
+                "redis://host/?ssl=True&ssl_cert_reqs=required&ssl_ca_path=%2Fca",
+                "rediss://host:6379/0?ssl_cert_reqs=required&ssl_ca_path=%2Fca",
             ),
             ('{"conn_type": "redis", "host": "::1", "extra": {"db": 1, "ssl": false}}', "redis://[::1]:6379/1"),
         ],
@@ -70,7 +70,7 @@ class TestRedis:
         "url", ["redis.example.com", "http://host", "redis://host:port", "redis://host/?socket_timeout=soon"]
     )
     def test_wrong(self, url: str) -> None:
-        with pytest.raises(ConfigError, match="redis_url is not a Redis URL .*redis://:password@redis.example.com"):
+        with pytest.raises(ConfigError, match="redis_url is not usable .*redis://:password@redis.example.com"):
             connect(url).ping()
 
     @pytest.mark.parametrize(
@@ -85,6 +85,26 @@ class TestRedis:
     def test_password_is_masked_quoted_or_not(self, masked: list[str]) -> None:
         _settings.redis_url("redis://user:p%40ss@host/0")
         assert masked == ["p%40ss", "p@ss"]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis+sentinel://user:p1@one,[::1]:26379/mymaster?sentinel_username=s&sentinel_password=p2",
+            "rediss+cluster://:p1@[::1]:6379,two?ssl_keyfile=/key.pem&ssl_password=p2",
+            "unix://:p1@/run/redis.sock?password=p2",
+        ],
+    )
+    def test_passwords_of_every_form_are_masked(self, masked: list[str], url: str) -> None:
+        _settings.redis_url(url)
+        assert set(masked) == {"p1", "p2"}
+
+    def test_password_that_breaks_the_url_is_masked(self, masked: list[str]) -> None:
+        _settings.redis_url("redis://:s3/cr#et?@host")
+        assert "s3/cr#et?" in masked
+
+    def test_no_password_masks_nothing(self, masked: list[str]) -> None:
+        _settings.redis_url("redis+sentinel://one:26379,two:26379/mymaster/0?socket_timeout=1")
+        assert masked == []
 
 
 class TestApi:
@@ -115,6 +135,15 @@ class TestApi:
                 '{"conn_type": "dag_retry_api", "host": "https://af/team", "password": "token"}',
                 ApiSettings("https://af/team", token="token"),
             ),
+            (
+                '{"conn_type": "http", "host": "https://af", "extra": {"client_id": "c", "client_secret": "s",'
+                ' "token_path": "/t", "proxy": "http://proxy:3128", "timeout": 3}}',
+                ApiSettings("https://af", client_id="c", client_secret="s", token_path="/t", proxy="http://proxy:3128"),
+            ),
+            (
+                '{"conn_type": "http", "host": "https://af", "extra": {"token_callable": "m:f"}}',
+                ApiSettings("https://af", token_callable="m:f"),
+            ),
         ],
     )
     def test_connection(self, monkeypatch: pytest.MonkeyPatch, connection: str, settings: ApiSettings) -> None:
@@ -140,22 +169,114 @@ class TestApi:
         with pytest.raises(ConfigError, match="AIRFLOW__DAG_RETRY__API_URL.*https://airflow.example.com"):
             _settings.api(None)
 
-    def test_wrong_url_with_a_password_is_not_shown(self) -> None:
+    @pytest.mark.parametrize(
+        "url", ["u:s3cret@af", "https://u:3#s3cret@af", "https://u:3/s3cret@af", "https://u:3?s3cret@a"]
+    )
+    def test_wrong_url_with_a_password_is_not_shown(self, url: str) -> None:
         with pytest.raises(ConfigError) as error:
-            _settings.api("u:s3cret@af")
+            _settings.api(url)
         assert "s3cret" not in str(error.value)
 
-    def test_no_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        put(monkeypatch, api_url="https://af", api_username="u")
+    @pytest.mark.parametrize("connection", [None, "https://af", "https://af/?token_path=%2Ft"])
+    def test_no_credentials(self, monkeypatch: pytest.MonkeyPatch, connection: str | None) -> None:
+        put(monkeypatch, api_url="https://af")
+        if connection:
+            monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", connection)
         with pytest.raises(ConfigError, match="API_TOKEN.*API_USERNAME.*API_PASSWORD.*'dag_retry_api'"):
             _settings.api(None)
 
-    def test_secrets_are_masked_and_not_shown(self, monkeypatch: pytest.MonkeyPatch, masked: list[str]) -> None:
-        put(monkeypatch, api_url="https://af", api_token="t0ken", api_username="u", api_password="s3cret")
+    def test_every_option(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        ca_file = tmp_path / "ca.pem"
+        ca_file.touch()
+        way = {"token_path": "/login", "ca_file": str(ca_file), "proxy": "http://proxy:3128"}
+        put(monkeypatch, api_url="https://af", **{f"api_{name}": value for name, value in way.items()})
+        put(monkeypatch, api_client_id="c", api_client_secret="s")
+        assert _settings.api(None) == ApiSettings("https://af", client_id="c", client_secret="s", **way)
+        # The rest is taken from elsewhere, the credentials are not.
+        assert _settings.api("https://u:p@af") == ApiSettings("https://af", username="u", password="p", **way)
+        monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", "https://:t@af/?token_path=%2Ft")
+        assert _settings.api(None) == ApiSettings("https://af", token="t", **way | {"token_path": "/t"})
+
+    def test_a_callable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(monkeypatch, api_url="https://af", api_token_callable="ours:token")
+        assert _settings.api(None) == ApiSettings("https://af", token_callable="ours:token")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"username": "u"}, r"the section \[dag_retry\] holds api_username without api_password"),
+            ({"password": "s3cret"}, "holds api_password without api_username"),
+            ({"client_id": "c"}, "holds api_client_id without api_client_secret"),
+            ({"client_secret": "s3cret"}, "holds api_client_secret without api_client_id"),
+            ({"token": "s3cret", "token_callable": "m:f"}, r"2 kinds .*\(api_token, api_token_callable\): keep one"),
+            ({"token": "s3cret", "password": "s3cret"}, r"2 kinds .*\(api_token, api_password\)"),
+            ({"token": "t", "token_path": "login"}, "api_token_path does not begin with a slash"),
+            ({"token": "t", "ca_file": "/nowhere/ca.pem"}, "api_ca_file is '/nowhere/ca.pem', .* no such file"),
+            *(
+                ({"token": "t", "proxy": proxy}, "api_proxy .* is no URL of a proxy: use e.g. http://proxy.example.com")
+                for proxy in (
+                    "proxy:3128",
+                    "u:s3cret@proxy:3128",
+                    "socks5://u:s3cret@proxy",
+                    "http://",
+                    "http://u:s3cret@proxy:port",
+                    "http://u:s3cret@[::1",
+                    "http://u:s3cret/@proxy",
+                    "http://u:3#s3cret@proxy",
+                )
+            ),
+        ],
+    )
+    def test_wrong(self, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], message: str) -> None:
+        put(monkeypatch, api_url="https://af", **{f"api_{name}": value for name, value in options.items()})
+        with pytest.raises(ConfigError, match=message) as error:
+            _settings.api(None)
+        assert "s3cret" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("connection", "message"),
+        [
+            ("https://u@af", "the Airflow Connection 'dag_retry_api' holds username without password"),
+            ("https://u:s3cret@af/?client_id=c&client_secret=s3cret", "2 kinds .*username, password, client_id"),
+            ("https://:s3cret@af/?token_callable=m:f", "2 kinds .*token, token_callable"),
+            (
+                '{"conn_type": "http", "host": "https://af", "extra": {"ca_file": true}}',
+                "ca_file in the extras .* no text",
+            ),
+            ('{"conn_type": "http", "host": "https://af", "extra": "[1]"}', "no credentials"),
+        ],
+    )
+    def test_wrong_connection(self, monkeypatch: pytest.MonkeyPatch, connection: str, message: str) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", connection)
+        with pytest.raises(ConfigError, match=message) as error:
+            _settings.api(None)
+        assert "s3cret" not in str(error.value)
+
+    def test_the_argument_and_the_url_of_the_section(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ConfigError, match="the argument api holds username without password"):
+            _settings.api("https://u@af")
+        put(monkeypatch, api_url="https://u:p@af")
+        assert _settings.api(None) == ApiSettings("https://af", username="u", password="p")
+        put(monkeypatch, api_token="t")
+        with pytest.raises(ConfigError, match="2 kinds"):
+            _settings.api(None)
+
+    @pytest.mark.parametrize(
+        ("options", "secrets"),
+        [
+            ({"token": "t0ken"}, ["t0ken"]),
+            ({"username": "u", "password": "s3cret"}, ["s3cret"]),
+            ({"client_id": "c", "client_secret": "s3cret"}, ["s3cret"]),
+            ({"token": "t0ken", "proxy": "http://u:p%40ss@proxy"}, ["t0ken", "p%40ss", "p@ss"]),
+        ],
+    )
+    def test_secrets_are_masked_and_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch, masked: list[str | None], options: dict[str, str], secrets: list[str]
+    ) -> None:
+        put(monkeypatch, api_url="https://af", **{f"api_{name}": value for name, value in options.items()})
         settings = _settings.api(None)
-        assert masked == ["t0ken", "s3cret"]
-        assert "t0ken" not in repr(settings)
-        assert "s3cret" not in repr(settings)
+        assert [secret for secret in masked if secret] == secrets
+        assert not any(secret in repr(settings) for secret in secrets)
 
 
 class TestDagRetry:
@@ -170,21 +291,14 @@ class TestDagRetry:
         with pytest.raises(ConfigError, match="AIRFLOW__DAG_RETRY__MAX_ATTEMPTS"):
             DagRetry()
 
-    def test_defaults_come_from_the_section(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert _settings.max_attempts(None) == 3
-        assert _settings.namespace(None) == "dag-retry"
-        assert _settings.ttl(None) == timedelta(days=30)
-        put(monkeypatch, max_attempts="5", namespace="team-a", ttl="3600")
-        assert _settings.max_attempts(None) == 5
-        assert _settings.namespace(None) == "team-a"
-        assert _settings.ttl(None) == timedelta(hours=1)
-
     @pytest.mark.parametrize(
         "options",
         [
             {"namespace": "a b"},
             {"ttl": 3600},
             {"ttl": timedelta(seconds=1)},
+            {"wait_replicas": -1},
+            {"wait_replicas": True},
             {"on_missing_record": "ignore"},
             {"on_manual_clear": True},
             {"on_exhausted": "mail me"},
@@ -194,11 +308,6 @@ class TestDagRetry:
     def test_wrong_options(self, options: Any) -> None:
         with pytest.raises(ConfigError, match=f"{next(iter(options))}|lease"):
             DagRetry(**options)
-
-    def test_wrong_ttl_in_the_section(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        put(monkeypatch, ttl="30 days")
-        with pytest.raises(ConfigError, match="AIRFLOW__DAG_RETRY__TTL.* is '30 days': use whole seconds"):
-            DagRetry()
 
     def test_airflow_that_is_too_old(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # A live test installs Airflow 3.1 and sees the same; this one is for every run.
@@ -211,8 +320,11 @@ class TestDagRetry:
 
 def test_public_names() -> None:
     assert dag_retry.__all__ == sorted(dag_retry.__all__)
-    names = {name for name, value in vars(dag_retry).items() if not name.startswith("_") and not ismodule(value)}
-    assert names == set(dag_retry.__all__)
+    assert {name: getattr(dag_retry, name).__name__ for name in dag_retry.__all__} == {
+        name: name for name in dag_retry.__all__
+    }
+    with pytest.raises(AttributeError, match="no attribute 'Retry'"):
+        dag_retry.Retry  # noqa: B018
 
 
 def test_import_is_light() -> None:

@@ -1,4 +1,4 @@
-"""A live Airflow with a real Redis: on SQLite, on PostgreSQL, and an older one."""
+"""A live Airflow with a real Redis: on SQLite, on PostgreSQL, and there an older one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +19,15 @@ import redis
 from dag_retry.demo.airflow import LiveAirflow
 from dag_retry.demo.database import Run
 from tests import servers
+from tests.live.faults.weather import gate
+from tests.servers import AOF, RedisServer
 
 DAGS = Path(__file__).parent / "dags"
 ROOT = Path(__file__).parents[2]
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
+KINDS = ("sqlite", "postgres", "airflow-3.2")
+"""Of the live Airflow."""
 
 
 @dataclass
@@ -30,6 +35,7 @@ class Live:
     """An Airflow, its Redis, and what is asked of both."""
 
     airflow: LiveAirflow
+    redis: RedisServer
     client: Any
     runs: set[str] = field(default_factory=set)
     ended: dict[str, Run] = field(default_factory=dict)
@@ -60,12 +66,29 @@ class Live:
         self.airflow.wait(next(iter(before)), RUN, steady=12)
         assert {dag_id: self.airflow.dag_run(dag_id, RUN) for dag_id in before} == before
 
-    def record(self, dag_id: str) -> dict[str, str]:
-        return dict(self.client.hgetall(f"{{dag-retry}}:v1:run:{dag_id}:{RUN}"))
+    def record(self, dag_id: str, run_id: str = RUN) -> dict[str, str]:
+        return dict(self.client.hgetall(f"{{dag-retry}}:v1:run:{dag_id}:{run_id}"))
+
+    def wait_at_gate(self, dag_id: str, generation: int, branches: int = 2) -> None:
+        """Wait until all branches of a generation stand before its gate."""
+        self.start(dag_id)
+        folder = gate(self.airflow.home, dag_id, generation)
+        self.airflow.wait(
+            dag_id, RUN, until=lambda _: folder.is_dir() and len(list(folder.iterdir())) >= branches, steady=0
+        )
+
+    def open_gate(self, dag_id: str, generation: int) -> None:
+        """Let the branches of a generation go on."""
+        opened = gate(self.airflow.home, dag_id, generation).with_suffix(".open")
+        opened.parent.mkdir(exist_ok=True)
+        opened.touch()
+
+    def entries(self, dag_id: str) -> list[dict[str, str]]:
+        entries = self.client.xrange("{dag-retry}:v1:events")
+        return [fields for _, fields in entries if fields["dag_id"] == dag_id]
 
     def events(self, dag_id: str) -> list[str]:
-        entries = self.client.xrange("{dag-retry}:v1:events")
-        return [fields["event"] for _, fields in entries if fields["dag_id"] == dag_id]
+        return [entry["event"] for entry in self.entries(dag_id)]
 
     def told(self, dag_id: str, *expected: str) -> None:
         """Check what hooks were told, in order. The last may come a moment after the record says so."""
@@ -84,21 +107,24 @@ class Live:
     def task_logs(self, dag_id: str) -> str:
         return "\n".join(log.read_text() for log in self.airflow.task_logs(dag_id, RUN))
 
+    def dag_level_logs(self, dag_id: str) -> str:
+        """What the callbacks of a Dag left in the log of the dag processor."""
+        lines = [line for log in self.airflow.dag_processor_logs() for line in log.read_text().splitlines()]
+        return "\n".join(line for line in lines if dag_id in line)
 
-@pytest.fixture(scope="package")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """Make an empty database on a PostgreSQL server of our own: called with its name, it returns its URL."""
+
+@contextmanager
+def postgres_server() -> Iterator[Callable[[str], str]]:
+    """Run a PostgreSQL server; yield what makes an empty database: called with its name, it returns its URL."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
     if initdb is None:
         servers.unavailable("postgresql")
         raise AssertionError
-    folder = tmp_path_factory.mktemp("postgres")
-    # PostgreSQL refuses to run as root.
+    # Not below pytest's folder: PostgreSQL refuses to run as root, and pytest lets nobody else in there.
+    folder = Path(tempfile.mkdtemp(prefix="dag-retry-postgres-"))
     user = "postgres" if os.geteuid() == 0 else None
     if user:
-        for parent in (folder, *folder.parents[:3]):
-            parent.chmod(parent.stat().st_mode | 0o011)
         shutil.chown(folder, user)
     port = servers.free_port()
     data = folder / "data"
@@ -118,6 +144,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
         yield database
     finally:
         run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[Callable[[str], str]]:
+    """Make an empty database on a PostgreSQL server of our own: called with its name, it returns its URL."""
+    with postgres_server() as database:
+        yield database
 
 
 @pytest.fixture(scope="package")
@@ -138,18 +172,29 @@ def environment(name: str, airflow: str, newest: str) -> Path:
         uv = [sys.executable, "-m", "uv"]
         subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
         install = [*uv, "pip", "install", "--quiet", "--python", str(python)]
-        subprocess.run([*install, "--exclude-newer", newest, airflow, "redis", "requests"], check=True, cwd=folder)
+        beside = ("redis", "requests", "psycopg2-binary", "asyncpg")
+        subprocess.run([*install, "--exclude-newer", newest, airflow, *beside], check=True, cwd=folder)
         subprocess.run([*install, "--no-deps", "--editable", str(ROOT)], check=True, cwd=folder)
         ready.touch()
     return python
 
 
 @contextmanager
-def live_airflow(folder: Path, dags: Path, env: Mapping[str, str] | None = None, **options: Any) -> Iterator[Live]:
-    """Run an Airflow with these Dags, and a Redis for it."""
-    with servers.redis_server(folder) as url, redis.Redis.from_url(url, decode_responses=True) as client:
+def live_airflow(
+    folder: Path,
+    dags: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    celery_results: str | None = None,
+    **options: Any,
+) -> Iterator[Live]:
+    """Run an Airflow with these Dags, and a Redis for it.
+
+    With a database for Celery's results it is the CeleryExecutor, and that Redis its broker, in another db.
+    """
+    with RedisServer(folder, *AOF) as server, redis.Redis.from_url(server.url, decode_responses=True) as client:
         settings = {
-            "AIRFLOW__DAG_RETRY__REDIS_URL": url,
+            "AIRFLOW__DAG_RETRY__REDIS_URL": server.url,
             "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2",
             # The how-to's Dag sets none, and would wait for 5 minutes before each retry.
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
@@ -159,18 +204,31 @@ def live_airflow(folder: Path, dags: Path, env: Mapping[str, str] | None = None,
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         }
+        if celery_results:
+            settings |= {
+                "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+                "AIRFLOW__CELERY__BROKER_URL": server.url.removesuffix("0") + "1",
+                "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{celery_results}",
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "14",
+            }
+            options["components"] = {"celery-worker": ["celery", "worker", "--skip-serve-logs"]}
         with LiveAirflow(folder / "home", dags, env=settings | dict(env or {}), **options) as airflow:
-            yield Live(airflow, client)
+            yield Live(airflow, server, client)
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgres", "airflow-3.2"])
+@pytest.fixture(scope="package", params=KINDS)
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A live Airflow of each kind, for as long as the tests of this folder take."""
     kind = request.param
+    folder, dags = tmp_path_factory.mktemp(kind), DAGS
     options: dict[str, Any] = {}
-    if kind == "postgres":
-        options["database"] = request.getfixturevalue("postgres")("live")
+    if kind == "sqlite":
+        # It has one writer: no Dag with a schedule of its own beside those that are tried.
+        dags = folder / "dags"
+        shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("delayed.py", "__pycache__"))
+    else:
+        options["database"] = request.getfixturevalue("postgres")(f"live-{kind}")
     if kind == "airflow-3.2":
         options["airflow"] = request.getfixturevalue("airflow_3_2")
-    with live_airflow(tmp_path_factory.mktemp(kind), DAGS, **options) as live:
+    with live_airflow(folder, dags, **options) as live:
         yield live

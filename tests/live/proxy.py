@@ -9,14 +9,17 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import requests
 from pytest_httpserver import HTTPServer
+from sqlalchemy import create_engine, text
 from werkzeug import Request, Response
 
-AWAY = 20.0
-"""Seconds for which the API is away: longer than the 15 s that a callback takes at most."""
+SILENT = 20.0
+"""Seconds before an answer comes: longer than a callback waits."""
 
 
 class MisbehavingProxy:
@@ -29,11 +32,19 @@ class MisbehavingProxy:
     def __init__(self) -> None:
         self.airflow = ""
         self.client: Any = None
+        self.database = ""
+        self.restart_scheduler: Callable[[], None] | None = None
+        self.stranded = False
+        """Whether a run was failed, and cleared, when the Dag level looked."""
+        self._late: Future[None] | None = None
         self.seen: Counter[tuple[str, str]] = Counter()
         """How often a Dag's callbacks looked, and how often they sent a clear."""
         self.done: Counter[str] = Counter()
         """How often Airflow carried the clear of a Dag's run out."""
+        self.back: set[str] = set()
+        """Dags for which the API is there again, where the test decides that."""
         self._first: dict[str, float] = {}
+        self._cuts = 0
         self._lock = threading.Lock()
         self._server = HTTPServer(threaded=True)
         self._server.expect_request(re.compile(".*")).respond_with_handler(self._answer)
@@ -46,6 +57,19 @@ class MisbehavingProxy:
     def __exit__(self, *_: object) -> None:
         self._server.stop()
 
+    def away_for(self, dag_id: str) -> float:
+        """For how many seconds the API has been away for a Dag; it is from its first request on."""
+        return time.monotonic() - self._first[dag_id]
+
+    def _is_away(self, dag_id: str) -> bool:
+        if dag_id == "away_for_a_while":
+            # It comes back while the Dag level tries, which has taken over when the task level had given up.
+            if self._claim(dag_id, "level") == "task":
+                return True
+            self._cuts += 1
+            return self._cuts <= 3
+        return dag_id == "away_for_a_minute" and dag_id not in self.back
+
     def _answer(self, request: Request) -> Response:
         found = re.match(r"/api/v2/dags/(\w+)/dagRuns/", request.path)
         if not found:
@@ -55,8 +79,8 @@ class MisbehavingProxy:
         with self._lock:
             self.seen[dag_id, what] += 1
             first = self.seen[dag_id, what] == 1
-            begin = self._first.setdefault(dag_id, time.monotonic())
-        if dag_id == "away_for_a_while" and time.monotonic() < begin + AWAY:
+            self._first.setdefault(dag_id, time.monotonic())
+        if self._is_away(dag_id):
             return self._cut(request)
         if dag_id == "winner_killed_before_the_clear" and what == "look" and first:
             self._kill_holder(dag_id)
@@ -67,6 +91,11 @@ class MisbehavingProxy:
             return Response("busy", status=503)
         if what == "clear" and first and dag_id == "token_over":
             return Response('{"detail": "Signature has expired"}', status=401, content_type="application/json")
+        if dag_id == "clear_after_the_failure":
+            if what == "clear" and first:
+                return self._clear_late(dag_id, request)
+            if self._late:
+                self._late.result()
         answer = self._forward(request)
         if what == "clear" and answer.status_code == 200:
             self.done[dag_id] += 1
@@ -82,9 +111,37 @@ class MisbehavingProxy:
         if dag_id == "winner_killed_after_the_clear":
             self._kill_holder(dag_id)
             return self._cut(request)
+        if dag_id == "scheduler_killed_at_the_clear" and self.restart_scheduler:
+            self.restart_scheduler()
+            return self._cut(request)
         if dag_id == "done_but_silent":
-            time.sleep(AWAY)
+            time.sleep(SILENT)
         return answer
+
+    def _clear_late(self, dag_id: str, request: Request) -> Response:
+        """Kill the winner while its clear has read the run and waits, until the run has failed."""
+        engine = create_engine(self.database)
+        locking = engine.connect()
+        locking.execute(text("LOCK TABLE task_reschedule IN SHARE MODE"))  # which nothing else writes to here
+        look = text(f"SELECT state, clear_number FROM dag_run WHERE dag_id = '{dag_id}'")
+
+        def found() -> tuple[Any, ...]:
+            with engine.connect() as looking:
+                return tuple(looking.execute(look).one())
+
+        def free(clear: Future[Response]) -> None:
+            while found() != ("failed", 0):
+                time.sleep(0.02)
+            locking.close()
+            self.done[dag_id] += clear.result().status_code == 200
+            self.stranded = found() == ("failed", 1)
+            engine.dispose()
+
+        request.get_data()  # before its connection is cut
+        threads = ThreadPoolExecutor()
+        self._late = threads.submit(free, threads.submit(self._forward, request))
+        self._kill_holder(dag_id)
+        return self._cut(request)
 
     def _forward(self, request: Request) -> Response:
         headers = {name: value for name, value in request.headers if name in ("Authorization", "Content-Type")}
@@ -103,5 +160,8 @@ class MisbehavingProxy:
         return Response()
 
     def _kill_holder(self, dag_id: str) -> None:
+        os.kill(int(self._claim(dag_id, "holder").split(":")[1]), signal.SIGKILL)
+
+    def _claim(self, dag_id: str, field: str) -> str:
         key = next(self.client.scan_iter(f"{{dag-retry}}:v1:run:{dag_id}:*"))
-        os.kill(int(self.client.hget(key, "holder").split(":")[1]), signal.SIGKILL)
+        return str(self.client.hget(key, field))

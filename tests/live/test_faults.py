@@ -1,14 +1,19 @@
-"""Faults between the callbacks and Airflow's API, and at the winner itself: never two clears, nothing lost."""
+"""Faults of Airflow's API, of Redis, of the scheduler and of the winner itself: never two clears, nothing lost."""
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import Live, live_airflow
+from dag_retry.demo.database import Run
+from tests.live.conftest import RUN, Live, live_airflow
 from tests.live.faults.faults import FAULTS
 from tests.live.proxy import MisbehavingProxy
 
@@ -24,17 +29,24 @@ class Faulty:
 @pytest.fixture(scope="module")
 def faulty(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
     folder = tmp_path_factory.mktemp("faults")
+    database = postgres("faults")
     with (
         MisbehavingProxy() as proxy,
         live_airflow(
             folder,
             Path(__file__).parent / "faults",
-            {"AIRFLOW__DAG_RETRY__API_URL": proxy.url},
-            database=postgres("faults"),
+            {
+                "AIRFLOW__DAG_RETRY__API_URL": proxy.url,
+                # When a scheduler looks for tasks of one that died (silent for 30 s): by default every 5 minutes.
+                "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+            },
+            database=database,
         ) as live,
     ):
         proxy.airflow, proxy.client = live.airflow.url, live.client
-        live.start(*FAULTS)
+        proxy.database = database
+        proxy.restart_scheduler = lambda: live.airflow.restart("scheduler")
+        live.start(*FAULTS, "away_for_a_minute")
         yield Faulty(live, proxy)
 
 
@@ -56,11 +68,165 @@ def test_the_dag_level_took_over(faulty: Faulty, fault: str) -> None:
     assert faulty.live.record(fault)["level"] == "dag"
 
 
+def test_a_clear_carried_out_after_the_run_has_failed(faulty: Faulty) -> None:
+    """The winner is killed while Airflow clears, which commits when the run has failed: Airflow leaves it so."""
+    run = faulty.live.rest("clear_after_the_failure", "success", "succeeded")
+    assert (run.clear_number, faulty.proxy.done["clear_after_the_failure"]) == (1, 1)
+    assert faulty.live.record("clear_after_the_failure")["attempt"] == "1"
+    assert faulty.proxy.stranded
+
+
 def test_a_login_page_blocks_the_run(faulty: Faulty) -> None:
     run = faulty.live.rest("redirected", "failed", "blocked")
     assert run.clear_number == 0
     assert faulty.live.record("redirected")["reason"] == "http_302"
     assert faulty.live.events("redirected").count("blocked") == 1
+
+
+def test_an_api_away_for_longer_than_both_levels_leaves_the_claim_due(faulty: Faulty) -> None:
+    dag_id, live, proxy = "away_for_a_minute", faulty.live, faulty.proxy
+
+    def told(run: Run) -> bool:
+        return run.ended and "it is not known whether the run was cleared" in live.dag_level_logs(dag_id)
+
+    live.airflow.wait(dag_id, RUN, until=told, steady=0)
+    for logs in (live.task_logs(dag_id), live.dag_level_logs(dag_id)):
+        assert "attempt 1 of 2 is claimed" in logs
+        assert "if the run stays failed, clear it by hand" in logs
+    # Nothing finishes it by itself when the API is back, before something sweeps what is due.
+    live.airflow.wait(dag_id, RUN, until=lambda _: proxy.away_for(dag_id) > 60, steady=0)
+    proxy.back.add(dag_id)
+    run = live.airflow.dag_run(dag_id, RUN)
+    assert (run.state, run.clear_number, proxy.done[dag_id]) == ("failed", 0, 0)
+    record = live.record(dag_id)
+    assert (record["status"], record["attempt"], record["level"]) == ("claimed", "1", "dag")
+    assert live.client.zscore("{dag-retry}:v1:due", f"{dag_id}:{RUN}") == float(record["due_at"]) > 0
+
+    live.airflow.clear(dag_id, RUN)
+    run = live.rest(dag_id, "success", "succeeded")
+    # The clear by hand was the attempt that had been claimed; the generation after it fails too.
+    assert (run.clear_number, live.record(dag_id)["attempt"], proxy.done[dag_id]) == (2, "2", 1)
+
+
+def test_scheduler_killed_in_the_middle_of_a_retry(faulty: Faulty) -> None:
+    live = faulty.live
+    during, at = "killed_in_the_attempt", "scheduler_killed_at_the_clear"
+    live.start(during)
+    live.open_gate(during, 0)
+    live.wait_at_gate(during, 1)
+    # Its winner is killed with the scheduler once its clear is done, and so are the tasks of the other run.
+    run = live.rest(at, "success", "succeeded")
+    assert (run.clear_number, live.record(at)["attempt"], faulty.proxy.done[at]) == (1, "1", 1)
+    assert live.events(at).count("won") == 1
+    # Airflow lets the new scheduler start the old one's tasks again, in the same generation: that is no failure.
+    live.open_gate(during, 1)
+    run = live.rest(during, "success", "succeeded")
+    assert (run.clear_number, live.record(during)["attempt"], faulty.proxy.done[during]) == (1, "1", 1)
+    assert live.events(during).count("won") == 1
+
+
+def restart_redis_between_generations(live: Live, dag_id: str, *, forgetting: bool) -> None:
+    """Kill Redis before each of three generations fails, and start it with what it has saved, or with nothing."""
+    for generation in range(3):
+        live.wait_at_gate(dag_id, generation)
+        live.redis.kill()
+        if forgetting:
+            live.redis.forget()
+        live.redis.start().ready()
+        assert not (forgetting and live.record(dag_id))
+        live.open_gate(dag_id, generation)
+
+
+def test_redis_killed_and_restarted_between_generations(faulty: Faulty) -> None:
+    dag_id, live = "redis_restarted", faulty.live
+    restart_redis_between_generations(live, dag_id, forgetting=False)
+    run = live.rest(dag_id, "success", "succeeded")
+    assert (run.clear_number, live.record(dag_id)["attempt"]) == (2, "2")
+    events = live.events(dag_id)
+    assert events.count("won") == events.count("cleared") == 2
+
+
+def seconds_to_say_so(live: Live, dag_id: str) -> float:
+    """How long after its failure the slowest task said that it is not retried, by the task logs."""
+    slowest = 0.0
+    for log in live.airflow.task_logs(dag_id, RUN):
+        at = {}
+        for line in map(json.loads, log.read_text().splitlines()):
+            for event in ("Task failed with exception", "failed and was NOT retried, nothing was cleared: Redis"):
+                if event in line["event"]:
+                    at[event] = datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00"))
+        failed, told = at.values()
+        slowest = max(slowest, (told - failed).total_seconds())
+    return slowest
+
+
+def test_redis_away_when_a_run_fails(faulty: Faulty) -> None:
+    live = faulty.live
+    weather: dict[str, Callable[[], None]] = {
+        "redis_killed": live.redis.kill,
+        "redis_silent": partial(live.redis.send, signal.SIGSTOP),
+    }
+    for dag_id, away in weather.items():
+        live.wait_at_gate(dag_id, 0)
+        away()
+        live.open_gate(dag_id, 0)
+
+        def told(run: Run, dag_id: str = dag_id) -> bool:
+            return run.state == "failed" and "was NOT retried" in live.dag_level_logs(dag_id)
+
+        run = live.airflow.wait(dag_id, RUN, until=told, steady=0)
+        assert (run.clear_number, faulty.proxy.seen[dag_id, "look"]) == (0, 0)
+        assert 0 < seconds_to_say_so(live, dag_id) <= 1.1 * 15
+        live.redis.kill()
+        live.redis.start().ready()
+        assert live.record(dag_id) == {}
+    for dag_id in weather:
+        for generation in (1, 2):
+            live.open_gate(dag_id, generation)
+        live.airflow.clear(dag_id, RUN)
+    for dag_id in weather:
+        run = live.rest(dag_id, "success", "succeeded")
+        # The clear by hand counts as an attempt, and the generation after it fails too.
+        assert (run.clear_number, live.record(dag_id)["attempt"], faulty.proxy.done[dag_id]) == (2, "2", 1)
+
+
+def test_20_runs_of_4_branches_fail_at_once(faulty: Faulty) -> None:
+    dag_id, live = "twenty_runs", faulty.live
+    run_ids = [f"run-{number}" for number in range(20)]
+    for run_id in run_ids:
+        live.airflow.trigger(dag_id, run_id)
+    for run_id in run_ids:
+        run = live.airflow.wait(
+            dag_id,
+            run_id,
+            until=lambda run: (run.state, live.record(dag_id, run.run_id).get("status")) == ("success", "succeeded"),
+            steady=0,
+            timeout=300,
+        )
+        assert run.clear_number == 1
+        assert live.record(dag_id, run_id)["attempt"] == "1"
+    assert faulty.proxy.done[dag_id] == 20
+    stats = live.client.hgetall(f"{{dag-retry}}:v1:stats:{dag_id}")
+    assert (stats["won"], stats["cleared"], stats["succeeded"]) == ("20", "20", "20")
+    # A sibling that the clear kills may not come to its claim.
+    assert 0 < int(stats["lost"]) <= 60
+    errors = [
+        event
+        for run_id in run_ids
+        for log in live.airflow.task_logs(dag_id, run_id)
+        for line in map(json.loads, log.read_text().splitlines())
+        if line["level"] == "error" and "Dag retry" in (event := line["event"])
+    ]
+    # Where the machine is too busy to answer a winner in 15 s, the Dag level has taken over.
+    assert len(errors) == int(stats.get("taken_over", 0)), errors
+
+
+def test_redis_that_forgets_everything_between_generations(faulty: Faulty) -> None:
+    dag_id, live = "redis_forgets", faulty.live
+    restart_redis_between_generations(live, dag_id, forgetting=True)
+    run = live.rest(dag_id, "failed", "exhausted")
+    record = live.record(dag_id)
+    assert (run.clear_number, record["reason"], faulty.proxy.done[dag_id]) == (2, "generation", 2)
 
 
 def test_nothing_happens_afterwards(faulty: Faulty) -> None:

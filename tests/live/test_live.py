@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.live.conftest import RUN, Live, environment
 pytestmark = pytest.mark.live
 
 plain = pytest.mark.parametrize("live", ["sqlite", "postgres", "airflow-3.2"], indirect=True)
-full = pytest.mark.parametrize("live", ["sqlite", "postgres"], indirect=True)
+# Not on SQLite: where many tasks end at once its locks end Airflow's own scheduler.
+full = pytest.mark.parametrize("live", ["postgres"], indirect=True)
 
 
 @plain
@@ -25,8 +27,12 @@ class TestPlain:
         events = live.events("recover")
         assert events.count("won") == events.count("cleared") == events.count("succeeded") == 1
         live.told("recover", "retrying 1", "succeeded 1")
+        # Where Airflow did not answer the winner in time, as its log says, the Dag level has taken over.
+        taken_over = events.count("taken_over")
+        assert taken_over == live.task_logs("recover").count("it is not known whether the run was cleared")
         record = live.record("recover")
-        assert (record["status"], record["attempt"], record["level"]) == ("succeeded", "1", "task")
+        level = "dag" if taken_over else "task"
+        assert (record["status"], record["attempt"], record["level"]) == ("succeeded", "1", level)
 
     def test_branches_that_never_recover_stop_at_the_cap_and_alert_once(self, live: Live) -> None:
         run = live.rest("exhaust", "failed", "exhausted")
@@ -57,6 +63,18 @@ class TestPlain:
         assert live.record("recipe_dropin")["status"] == "exhausted"
 
 
+@pytest.mark.parametrize("live", ["postgres", "airflow-3.2"], indirect=True)
+def test_a_retry_waits_for_the_sweepers_dag(live: Live) -> None:
+    run = live.rest("delayed", "success", "succeeded")
+    assert run.clear_number == 1
+    assert live.record("delayed")["level"] == "sweeper"
+    called = live.airflow.query("SELECT run_id FROM dag_run WHERE dag_id = 'dag_retry_sweeper'")
+    assert [found for found in called if found["run_id"].startswith("due__")]
+    path = f"/dags/delayed/dagRuns/{quote(RUN, safe='')}"
+    recovered = "Dag retry: recovered on attempt 1"
+    live.airflow.wait("delayed", RUN, until=lambda _: live.airflow.call("GET", path)["note"] == recovered, steady=0)
+
+
 @full
 class TestFull:
     @pytest.fixture(autouse=True)
@@ -75,9 +93,15 @@ class TestFull:
         live.told(dag_id, "retrying 1", "succeeded 1")
 
     def test_24_mapped_tasks(self, live: Live) -> None:
+        """One clear for each generation that failed: as a rule one.
+
+        Where siblings are still queued when the run is cleared, Airflow may take the end of their old tries for a
+        failure of the new ones: the scheduler's `process_executor_events` goes by try number, and not by id.
+        """
         run = live.rest("mapped", "success", "succeeded")
-        assert run.clear_number == 1
-        assert live.events("mapped").count("cleared") == 1
+        won = [entry["generation"] for entry in live.entries("mapped") if entry["event"] == "won"]
+        assert won == [str(generation) for generation in range(run.clear_number)]
+        assert live.events("mapped").count("cleared") == run.clear_number <= 2
 
     def test_dagrun_timeout(self, live: Live) -> None:
         run = live.rest("timed_out", "success", "succeeded")
@@ -117,30 +141,11 @@ class TestFull:
         logs = "\n".join(log.read_text() for log in live.airflow.dag_processor_logs())
         assert "of Dag 'lost_and_cleared': nothing to retry (restarting)" in logs
 
-    def test_odd_ids(self, live: Live) -> None:
-        ends = {
-            **dict.fromkeys(["50% of a+b: läuft?", "100%2Fsure", "x;y=1&z#\\"], ("success", "succeeded")),
-            **dict.fromkeys(["a/b", "~"], ("failed", "blocked")),
-        }
-        for run_id in ends:
-            live.airflow.trigger("odd..ids", run_id)
-
-        def as_expected(run: Run) -> bool:
-            status = live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run.run_id}", "status")
-            return (run.state, status) == ends[run.run_id]
-
-        for run_id, (_, status) in ends.items():
-            run = live.airflow.wait("odd..ids", run_id, until=as_expected, steady=0)
-            blocked = status == "blocked"
-            assert run.clear_number == (0 if blocked else 1)
-            if blocked:
-                assert live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run_id}", "reason") == "unsafe_id"
-
     def test_redis_away_clears_nothing_and_says_so(self, live: Live) -> None:
         run = live.rest("redis_away", "failed", None)
         assert run.clear_number == 0
         logs = live.task_logs("redis_away")
-        assert "failed and was NOT retried, nothing was cleared: Redis: ConnectionError" in logs
+        assert "failed and was NOT retried, nothing was cleared: Redis at 127.0.0.1:1: unreachable" in logs
         assert "s3cret" not in logs
 
     def test_a_refused_login_is_blocked_and_told_once(self, live: Live) -> None:
@@ -152,6 +157,28 @@ class TestFull:
         logs = live.task_logs("login_refused")
         assert "is blocked (http_401): login of 'stranger'" in logs
         assert "s3cret" not in logs
+
+
+@plain
+def test_odd_ids(live: Live) -> None:
+    lists_runs = live.airflow.call("GET", "/version")["version"] >= "3.3"
+    retried, blocked = ("success", "succeeded", 1), ("failed", "blocked", 0)
+    ends = {
+        **dict.fromkeys(["50% of a+b: läuft?", "100%2Fsure", "x;y=1&z#\\"], retried),
+        **dict.fromkeys(["a/b", "~", "/"], retried if lists_runs else blocked),
+    }
+    for run_id in ends:
+        live.airflow.trigger("odd..ids", run_id)
+
+    def as_expected(run: Run) -> bool:
+        status = live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run.run_id}", "status")
+        return (run.state, status) == ends[run.run_id][:2]
+
+    for run_id, (_, status, clears) in ends.items():
+        run = live.airflow.wait("odd..ids", run_id, until=as_expected, steady=0)
+        assert run.clear_number == clears
+        if status == "blocked":
+            assert live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run_id}", "reason") == "unsafe_id"
 
 
 @plain

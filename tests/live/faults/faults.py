@@ -23,14 +23,15 @@ FAULTS = [
 
 retry = DagRetry(max_attempts=2)
 
+
+@task
+def branch(name: str, dag_run: Any = None) -> None:
+    wait_for_siblings(dag_run, name, branches=2)
+    if dag_run.clear_number == 0:
+        raise TimeoutError(name)
+
+
 for fault in FAULTS:
     with DAG(fault, schedule=None, **retry.dag_args(default_args={"retries": 0})):
-        for branch in ("a", "b"):
-
-            @task(task_id=f"branch_{branch}")
-            def run(name: str, dag_run: Any = None) -> None:
-                wait_for_siblings(dag_run, name, branches=2)
-                if dag_run.clear_number == 0:
-                    raise TimeoutError(name)
-
-            run(branch)
+        for name in ("a", "b"):
+            branch.override(task_id=f"branch_{name}")(name)

@@ -1,0 +1,63 @@
+"""Dags for bad weather around Airflow: their tasks wait until the test has done to Redis or Airflow what it wants."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from dag_retry import DagRetry
+from dag_retry.demo.barrier import wait_for_siblings
+
+FAILURES = {
+    "away_for_a_minute": 2,
+    "redis_restarted": 2,
+    "redis_forgets": 3,
+    "redis_killed": 2,
+    "redis_silent": 2,
+    "scheduler_killed_at_the_clear": 1,
+    "killed_in_the_attempt": 1,
+    "clear_after_the_failure": 1,
+}
+"""By dag_id, how many generations fail."""
+
+OPEN = {"away_for_a_minute", "scheduler_killed_at_the_clear", "clear_after_the_failure"}
+"""Whose tasks wait for nobody."""
+
+
+def gate(home: Path, dag_id: str, generation: int) -> Path:
+    """Return the folder in which each branch of a generation leaves a file; beside it stands what opens the gate."""
+    return home / "gates" / f"{dag_id}-{generation}"
+
+
+def wait_at_gate(dag_run: Any, branch: str) -> None:
+    folder = gate(Path(os.environ["AIRFLOW_HOME"]), dag_run.dag_id, dag_run.clear_number)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / branch).touch()
+    while not folder.with_suffix(".open").exists():
+        time.sleep(0.05)
+
+
+def branches(dag_id: str, failures: int, number: int, **options: Any) -> None:
+    attempts = 3 if dag_id == "killed_in_the_attempt" else 2
+    with DAG(dag_id, schedule=None, **DagRetry(attempts).dag_args(default_args={"retries": 0}), **options):
+        for branch in range(number):
+
+            @task(task_id=f"branch_{branch}")
+            def run(name: str, dag_run: Any = None) -> None:
+                if dag_id in FAILURES and dag_id not in OPEN:
+                    wait_at_gate(dag_run, name)
+                wait_for_siblings(dag_run, name, branches=number)
+                if dag_run.clear_number < failures:
+                    raise TimeoutError(name)
+
+            run(f"branch_{branch}")
+
+
+for dag_id, failures in FAILURES.items():
+    branches(dag_id, failures, 2)
+
+branches("twenty_runs", 1, 4, max_active_runs=20)

@@ -1,0 +1,121 @@
+"""The command line beside a live Airflow: the doctor of users with different rights, a person who retries a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jwt
+import pytest
+
+from dag_retry.demo.__main__ import DAGS
+from tests.live.conftest import RUN, Live, live_airflow
+
+pytestmark = pytest.mark.live
+DAG = "branches_exhaust"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """An Airflow with a viewer beside its administrator, and a run that is exhausted."""
+    users = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:viewer"}
+    with live_airflow(tmp_path_factory.mktemp("cli"), DAGS, env=users) as live:
+        live.rest(DAG, "failed", "exhausted")
+        yield live
+
+
+@pytest.fixture
+def run(live: Live) -> Callable[..., tuple[int, Any]]:
+    """Run a command as an operator does, and return its exit code and what it answered."""
+
+    def run(*argv: str, env: Mapping[str, str] | None = None) -> tuple[int, Any]:
+        environment = {
+            name: value
+            for name, value in (os.environ | live.airflow._environment).items()
+            if name not in (env or {}) or (env or {})[name]
+        } | {name: value for name, value in (env or {}).items() if value}
+        command = [sys.executable, "-m", "dag_retry.cli", *argv, "--json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+    return run
+
+
+def not_well(found: Any) -> dict[str, Any]:
+    return {finding["check"]: finding for finding in found if finding["grade"] != "ok"}
+
+
+def as_user(name: str, password: str) -> dict[str, str]:
+    return {"AIRFLOW__DAG_RETRY__API_USERNAME": name, "AIRFLOW__DAG_RETRY__API_PASSWORD": password}
+
+
+def as_token(token: str) -> dict[str, str]:
+    return as_user("", "") | {"AIRFLOW__DAG_RETRY__API_TOKEN": token}
+
+
+def test_all_is_well(run: Any, live: Live) -> None:
+    code, found = run("doctor", DAG)
+    assert (code, not_well(found)) == (0, {})
+    checks = [finding["check"] for finding in found]
+    assert {"Airflow version", "login", "permission to clear", "clocks", "callbacks"} <= set(checks)
+    assert live.airflow.dag_run(DAG, RUN).clear_number == 2
+
+
+def test_as_a_command_of_airflow(live: Live) -> None:
+    (shown,) = json.loads(live.airflow.command("dag-retry", "list", "attention", "--json"))
+    assert (shown["dag_id"], shown["run_id"], shown["status"]) == (DAG, RUN, "exhausted")
+    timeline = json.loads(live.airflow.command("dag-retry", "show", DAG, RUN, "--json"))["timeline"]
+    assert timeline[-1]["event"] in ("exhausted", "lost")
+
+
+def test_a_viewer_may_not_clear(run: Any, live: Live) -> None:
+    password = json.loads((live.airflow.home / "passwords.json").read_text())["ada"]
+    code, found = run("doctor", DAG, env=as_user("ada", password))
+    assert code == 1
+    assert list(not_well(found)) == ["permission to clear"]
+    code, said = run("retry", DAG, RUN, env=as_user("ada", password))
+    assert code == 4
+    assert "403" in said
+
+
+def test_wrong_password(run: Any) -> None:
+    code, found = run("doctor", DAG, env=as_user("admin", "wr0ng"))
+    assert code == 1
+    assert list(not_well(found)) == ["login"]
+
+
+def test_expired_and_foreign_tokens(run: Any, live: Live) -> None:
+    live.airflow.call("GET", "/version")
+    good = str(live.airflow._http.headers["Authorization"]).removeprefix("Bearer ")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    secret = live.airflow._environment["AIRFLOW__API_AUTH__JWT_SECRET"]
+    header = jwt.get_unverified_header(good)
+    over = jwt.encode(
+        claims | {"exp": int(time.time()) - 3600}, secret, algorithm=header["alg"], headers={"kid": header["kid"]}
+    )
+    assert not_well(run("doctor", DAG, env=as_token(good))[1]) == {}
+    for token in (over, "of-somebody-else"):
+        code, found = run("doctor", DAG, env=as_token(token))
+        assert code == 1
+        assert "set a new api_token" in not_well(found)["login"]["remedy"]
+
+
+def test_a_person_retries(run: Any, live: Live) -> None:
+    (shown,) = run("list", "attention")[1]
+    assert (shown["dag_id"], shown["run_id"], shown["status"]) == (DAG, RUN, "exhausted")
+    assert run("cancel", DAG, RUN)[0] == 1
+    assert run("retry", DAG, RUN) == (0, {"dag_id": DAG, "run_id": RUN, "done": True, "answer": "cleared"})
+    # A fresh budget: 3 generations more.
+    live.rest(DAG, "failed", "exhausted", base="3")
+    assert live.airflow.dag_run(DAG, RUN).clear_number == 5
+    timeline = run("show", DAG, RUN)[1]["timeline"]
+    assert [event["event"] for event in timeline if event["event"] != "lost"] == ["won", "cleared"] * 2 + [
+        "exhausted",
+        *["won", "cleared"] * 2,
+        "exhausted",
+    ]

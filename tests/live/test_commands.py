@@ -1,0 +1,36 @@
+"""The README's commands that install or start something, as they stand there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_readme import ROOT, blocks
+
+pytestmark = pytest.mark.live
+
+
+def test_install(tmp_path: Path) -> None:
+    (code,) = blocks("sh", "pip install")
+    subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", "--seed", str(tmp_path)], check=True)
+    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(tmp_path)}
+    subprocess.run(["sh", "-ec", code], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    check = "from dag_retry import DagRetry; DagRetry(); import dag_retry; print(dag_retry.__file__)"
+    done = subprocess.run(
+        [tmp_path / "bin" / "python", "-c", check], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(str(tmp_path))
+
+
+def test_demo() -> None:
+    (code,) = blocks("sh", "make demo")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "DAG_RETRY"))}
+    done = subprocess.run(["sh", "-ec", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (promised,) = (block for block in blocks("text") if "branches_recover" in block)
+    shown = [line.split() for line in done.stdout.splitlines()]
+    assert all(line.split() in shown for line in promised.splitlines())

@@ -1,0 +1,403 @@
+"""The policy, the sweeper and the examples, on a live Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+import dag_retry
+from dag_retry import AttemptCounter
+from dag_retry.demo import warm_up
+from dag_retry.demo.airflow import USERNAME
+from dag_retry.demo.database import Run
+from dag_retry.sweeper._sweep import Sweeper
+from tests.live.conftest import ROOT, RUN, Live, live_airflow
+
+pytestmark = pytest.mark.live
+
+EXAMPLES = Path(dag_retry.__file__).parent / "example_dags"
+SWEEPER_FILE = """
+from dag_retry.sweeper import sweeper_dag  # a Dag of Airflow
+
+dag = sweeper_dag()
+"""
+
+MENDED = """
+from datetime import timedelta
+
+from airflow.sdk import DAG, task
+
+from dag_retry import DagRetry
+
+
+def mended(dag_id, latest):
+    retry = DagRetry(2, delay=timedelta(hours=1), run_on_latest_version=latest)
+    with DAG(dag_id, schedule=None, **retry.dag_args()):
+
+        @task
+        def load(dag_run=None):
+            if dag_run.clear_number == 0:
+                raise TimeoutError
+
+        @task
+        def added(): ...
+
+        load()
+        if {version} > 1:
+            added()
+
+
+mended("mended_latest", True)
+mended("mended_as_it_was", False)
+"""
+
+
+def mend(versions: Path, version: int) -> None:
+    """Leave a version of a Dag file, as a whole."""
+    made = versions / f"making {version}"
+    made.mkdir(parents=True)
+    (made / "mended.py").write_text(MENDED.format(version=version), encoding="utf-8")
+    made.rename(versions / str(version))
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("policy")
+    dags = folder / "dags"
+    shutil.copytree(EXAMPLES, dags)
+    shutil.copytree(Path(__file__).parent / "policy", dags, dirs_exist_ok=True)
+    versions = {"name": "versions", "classpath": "tests.live.versions.Versions"}
+    bundles = [*json.loads(warm_up.bundles(folder / "home")), versions | {"kwargs": {"root": str(folder / "versions")}}]
+    mend(folder / "versions", 1)
+    env = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles), "PYTHONPATH": str(ROOT)}
+    with live_airflow(folder, dags, env, database=request.getfixturevalue("postgres")("policy")) as live:
+        yield live
+
+
+def settings(live: Live) -> dict[str, str]:
+    """Return the environment of a process beside Airflow."""
+    return {
+        "AIRFLOW_HOME": str(live.airflow.home / "beside"),
+        "AIRFLOW__DAG_RETRY__REDIS_URL": live.redis.url,
+        "AIRFLOW__DAG_RETRY__API_URL": live.airflow.url,
+        "AIRFLOW__DAG_RETRY__API_USERNAME": USERNAME,
+        "AIRFLOW__DAG_RETRY__API_PASSWORD": live.airflow.password,
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def command(live: Live, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "dag_retry.cli", *arguments]
+    return subprocess.run(program, env=os.environ | settings(live), capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def services(live: Live) -> Iterator[list[subprocess.Popen[str]]]:
+    """Three sweepers at once, until they are told to stop."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(service(live)) for _ in range(3)]
+
+
+@contextmanager
+def service(live: Live) -> Iterator[subprocess.Popen[str]]:
+    """Run a sweeper."""
+    program = [sys.executable, "-m", "dag_retry.cli", "sweep"]
+    with subprocess.Popen(program, env=os.environ | settings(live), stderr=subprocess.PIPE, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def hears(running: subprocess.Popen[str], *words: str) -> None:
+    """Wait until a service says something with these words."""
+    assert running.stderr
+    said = []
+    for line in running.stderr:
+        said.append(line)
+        if all(word in line for word in words):
+            return
+    raise AssertionError("".join(said))
+
+
+def note(live: Live, dag_id: str) -> str:
+    run = live.airflow.call("GET", f"/dags/{dag_id}/dagRuns/{quote(RUN, safe='')}")
+    return str(run["note"])
+
+
+def noted(live: Live, dag_id: str, text: str) -> None:
+    """Wait for a note: it is written a moment after the record."""
+    live.airflow.wait(dag_id, RUN, until=lambda _: note(live, dag_id).startswith(text), steady=0)
+
+
+def tries(live: Live, dag_id: str) -> dict[str, int]:
+    """Return how often each task was tried."""
+    counted: dict[str, int] = {}
+    for found in live.airflow.tries(dag_id, RUN):
+        counted[found.task_id] = max(found.try_number, counted.get(found.task_id, 0))
+    return counted
+
+
+def delays(live: Live, dag_id: str, run_id: str) -> list[tuple[float, float]]:
+    """Return how long each attempt was to wait, and how long after its claim the run was cleared, in seconds.
+
+    On a busy machine an attempt may fail before its clear has been recorded, which it then is not.
+    """
+    at = {
+        (entry["event"], int(entry["generation"])): int(entry_id.partition("-")[0])
+        for entry_id, entry in live.client.xrange("{dag-retry}:v1:events")
+        if (entry["dag_id"], entry["run_id"]) == (dag_id, run_id)
+    }
+    waited = {generation: end - at["won", generation] for (event, generation), end in at.items() if event == "cleared"}
+    assert waited
+    return [(waited[generation] / 1000, 5 * 2**generation) for generation in sorted(waited)]
+
+
+def waits(live: Live, dag_id: str, run_id: str) -> None:
+    """Wait until a run waits for its delay to end."""
+    live.airflow.wait(dag_id, run_id, until=lambda _: live.record(dag_id, run_id).get("status") == "waiting", steady=0)
+
+
+def wait_for(live: Live, dag_id: str, run_id: str, state: str, status: str) -> Run:
+    def there(run: Run) -> bool:
+        record = live.record(dag_id, run_id)
+        told = record.get("due_at") == "0"
+        return (run.state, record.get("status"), told) == (state, status, True)
+
+    return live.airflow.wait(dag_id, run_id, until=there, steady=0, timeout=300)
+
+
+class TestSweeperService:
+    """Three at once."""
+
+    @pytest.fixture(autouse=True)
+    def started(self, live: Live, services: Any) -> None:
+        live.start("winner_killed", "example_delay")
+
+    def test_delays_are_kept_and_no_slot_is_held(self, live: Live) -> None:
+        def failed_and_waits(run: Run) -> bool:
+            return live.record("example_delay").get("status") == "waiting" and run.state == "failed"
+
+        live.airflow.wait("example_delay", RUN, until=failed_and_waits, steady=0)
+        path = f"/dags/example_delay/dagRuns/{quote(RUN, safe='')}"
+        live.airflow.call("PATCH", path, {"note": f"Ticket 4711\n{note(live, 'example_delay')}"})
+        pool = live.airflow.call("GET", "/pools/default_pool")
+        assert {found.state for found in live.airflow.tries("example_delay", RUN)} == {"failed"}
+        print(f"while example_delay waits: {pool['open_slots']} of {pool['slots']} slots are open")
+        assert live.rest("example_delay", "success", "succeeded").clear_number == 3
+        for waited, wanted in delays(live, "example_delay", RUN):
+            print(f"service: cleared {waited:.1f} s after the claim, which was to be {wanted} s")
+            assert wanted <= waited
+        noted(live, "example_delay", "Ticket 4711\nDag retry: recovered on attempt 3")
+
+    def test_a_winner_killed_right_after_its_claim(self, live: Live) -> None:
+        run = live.rest("winner_killed", "success", "succeeded")
+        assert run.clear_number == 1
+        assert live.record("winner_killed")["attempt"] == "1"
+        assert live.events("winner_killed").count("taken_over") == 1
+        assert live.events("winner_killed").count("cleared") == 1
+
+    def test_a_newer_run_has_succeeded(self, live: Live) -> None:
+        live.airflow.trigger("newer_run", "old", {"old": True})
+        waits(live, "newer_run", "old")
+        live.airflow.trigger("newer_run", "new")
+        run = wait_for(live, "newer_run", "old", "failed", "skipped")
+        assert run.clear_number == 0
+        assert live.record("newer_run", "old")["reason"] == "newer_run_succeeded"
+
+    def test_stop_when_told_to(self, live: Live, services: Any) -> None:
+        live.rest("winner_killed", "success", "succeeded")
+        live.rest("example_delay", "success", "succeeded")
+        for running, number in zip(services, (signal.SIGTERM, signal.SIGINT, signal.SIGTERM), strict=True):
+            running.send_signal(number)
+            _, said = running.communicate(timeout=30)
+            assert running.returncode == 0, said
+            assert f"the sweeper stops ({number.name})" in said
+
+    def test_goes_on_when_redis_and_the_api_are_back(self, live: Live) -> None:
+        live.airflow.trigger("outage", RUN)
+        waits(live, "outage", RUN)
+        with service(live) as running:
+            hears(running, "the sweeper looks every")
+            live.redis.kill()
+            hears(running, "the sweeper goes on in", "Redis")
+            live.redis.start().ready()
+            hears(running, "the sweeper looks every")
+            live.airflow.restart("api-server")
+            assert AttemptCounter(live.client).hasten("outage", RUN)
+            # Seconds away, it is asked again; longer, and what was taken stays due (tests/test_sweeper.py).
+            assert wait_for(live, "outage", RUN, "success", "succeeded").clear_number == 1
+            assert running.poll() is None
+        assert live.events("outage").count("cleared") == 1
+
+
+class TestSweeperDag:
+    def test_is_called_for_the_time_at_which_a_delay_ends(self, live: Live) -> None:
+        (live.airflow.home.parent / "dags" / "sweeper.py").write_text(SWEEPER_FILE, encoding="utf-8")
+        live.airflow.wait_for_dag("dag_retry_sweeper")
+        live.airflow.trigger("example_delay", "by_the_dag")
+        assert wait_for(live, "example_delay", "by_the_dag", "success", "succeeded").clear_number == 3
+        for waited, wanted in delays(live, "example_delay", "by_the_dag"):
+            print(f"Dag: cleared {waited:.1f} s after the claim, which was to be {wanted} s")
+            assert wanted <= waited
+        runs = live.airflow.call("GET", "/dags/dag_retry_sweeper/dagRuns?run_type=manual")["dag_runs"]
+        assert len([run for run in runs if run["dag_run_id"].startswith("due__")]) >= 3
+
+
+class TestConditions:
+    @pytest.fixture(autouse=True)
+    def started(self, live: Live) -> None:
+        live.start("hopeless", "hopeless_dag_level", "late_sibling", "paused_by_failures", "fewer_attempts_of_the_dag")
+        live.start("timed_out", "timed_out_for_good", "deadlocked", "deadlocked_for_good")
+        for dag_id, conf in (
+            ("fewer_attempts", {"dag_retry": {"max_attempts": 1}}),
+            ("disabled", {"dag_retry": {"enabled": False}}),
+            ("wrong_limits", {"dag_retry": {"max_attempts": "many"}}),
+        ):
+            if dag_id not in live.runs:
+                live.runs.add(dag_id)
+                live.airflow.trigger(dag_id, RUN, conf)
+
+    @pytest.mark.parametrize("dag_id", ["hopeless", "hopeless_dag_level"])
+    def test_a_hopeless_failure(self, live: Live, dag_id: str) -> None:
+        assert live.rest(dag_id, "failed", "skipped").clear_number == 0
+        assert live.record(dag_id)["reason"] == "exception_not_retryable"
+        assert live.record(dag_id)["level"] == "task"
+
+    @pytest.mark.parametrize("dag_id", ["fewer_attempts", "fewer_attempts_of_the_dag"])
+    def test_other_limits(self, live: Live, dag_id: str) -> None:
+        assert live.rest(dag_id, "failed", "exhausted").clear_number == 1
+
+    def test_a_run_that_is_not_to_be_retried(self, live: Live) -> None:
+        assert live.rest("disabled", "failed", "skipped").clear_number == 0
+        assert live.record("disabled")["reason"] == "disabled"
+
+    def test_limits_that_make_no_sense(self, live: Live) -> None:
+        assert live.rest("wrong_limits", "failed", "skipped").clear_number == 0
+        assert live.record("wrong_limits")["reason"] == "config"
+        assert "['max_attempts'] is 'many': use max_attempts" in live.task_logs("wrong_limits")
+
+    @pytest.mark.parametrize(
+        ("dag_id", "reason", "clears"), [("timed_out", "timed_out", 1), ("deadlocked", "all_tasks_deadlocked", 2)]
+    )
+    def test_a_time_out_and_a_deadlock(self, live: Live, dag_id: str, reason: str, clears: int) -> None:
+        assert live.rest(dag_id, "success", "succeeded").clear_number == clears
+        assert live.entries(dag_id)[-1]["error"] == reason
+
+    @pytest.mark.parametrize(("dag_id", "clears"), [("timed_out_for_good", 0), ("deadlocked_for_good", 1)])
+    def test_reasons_that_are_not_to_be_retried(self, live: Live, dag_id: str, clears: int) -> None:
+        assert live.rest(dag_id, "failed", "skipped").clear_number == clears
+        record = live.record(dag_id)
+        assert (record["reason"], record["level"]) == ("reason_not_retryable", "dag")
+
+    def test_a_dag_that_airflow_paused(self, live: Live) -> None:
+        assert live.rest("paused_by_failures", "failed", "skipped").clear_number == 0
+        assert live.record("paused_by_failures")["reason"] == "dag_paused_by_failures"
+        assert "max_consecutive_failed_dag_runs has paused its Dag" in live.dag_level_logs("paused_by_failures")
+
+    def test_failed_tasks_alone_with_a_late_sibling(self, live: Live) -> None:
+        run = live.rest("late_sibling", "success", "succeeded")
+        assert run.clear_number == 2
+        assert tries(live, "late_sibling") == {"succeed": 1, "fail_at_once": 2, "fail_late": 3}
+
+
+class TestDagVersions:
+    def test_run_on_latest_version(self, live: Live) -> None:
+        """A Dag that is mended while its runs wait, one of which is to be retried as the Dag was."""
+        wanted = {"mended_latest": {"load": 2, "added": 1}, "mended_as_it_was": {"load": 2}}
+        for dag_id in wanted:
+            live.airflow.trigger(dag_id, RUN)
+        for dag_id in wanted:
+            waits(live, dag_id, RUN)
+        mend(live.airflow.home.parent / "versions", 2)
+
+        def mended(_: Run) -> bool:
+            found = live.airflow.query(
+                "SELECT dag_id FROM dag_version WHERE dag_id LIKE 'mended_%' AND bundle_version = '2'"
+            )
+            return len(found) == 2
+
+        live.airflow.wait(dag_id, RUN, until=mended, steady=0)
+        for dag_id in wanted:
+            assert command(live, "retry", dag_id, RUN).returncode == 0
+        swept = command(live, "sweep", "--once")
+        assert swept.returncode == 0, swept.stderr
+        for dag_id, tried in wanted.items():
+            assert wait_for(live, dag_id, RUN, "success", "succeeded").clear_number == 1
+            assert tries(live, dag_id) == tried
+
+
+class TestLostCallback:
+    def test_is_found_and_retried_by_hand(self, live: Live) -> None:
+        live.start("killed_at_the_task_level")
+        live.airflow.wait("killed_at_the_task_level", RUN, until=lambda run: run.state == "failed")
+        assert live.record("killed_at_the_task_level") == {}
+        api = live.airflow.url.replace("http://", f"http://{USERNAME}:{live.airflow.password}@")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            assert Sweeper(live.client, api=api, grace=timedelta(0)).find_unclaimed() >= 1
+        record = live.record("killed_at_the_task_level")
+        assert (record["status"], record["reason"]) == ("unclaimed", "lost_callback")
+        retried = command(live, "retry", "killed_at_the_task_level", RUN)
+        assert retried.returncode == 0, retried.stderr
+        run = live.rest("killed_at_the_task_level", "success", "succeeded")
+        assert run.clear_number == 1
+
+
+class TestExamples:
+    @pytest.fixture(autouse=True)
+    def started(self, live: Live) -> None:
+        live.start("example_plain", "example_by_hand", "example_alert", "example_validation")
+        live.start("example_setup_teardown", "example_mapped")
+
+    def test_all_are_here(self) -> None:
+        tried = {"plain", "by_hand", "alert", "validation", "setup_teardown", "mapped", "delay", "recipe"}
+        assert {file.stem for file in EXAMPLES.glob("example_*.py")} == {f"example_{name}" for name in tried}
+
+    @pytest.mark.parametrize("name", ["plain", "by_hand", "validation", "setup_teardown", "mapped"])
+    def test_recovers(self, live: Live, name: str) -> None:
+        run = live.rest(f"example_{name}", "success", "succeeded")
+        assert run.clear_number == 1
+        noted(live, f"example_{name}", "Dag retry: recovered on attempt 1")
+
+    def test_alert(self, live: Live) -> None:
+        assert live.rest("example_alert", "failed", "exhausted").clear_number == 1
+        logs = live.task_logs("example_alert") + live.dag_level_logs("example_alert")
+        assert logs.count("gave up after 1: publish_") == 1
+        noted(live, "example_alert", "Dag retry: gave up after 1: publish_")
+
+    def test_a_teardown_runs_in_each_attempt(self, live: Live) -> None:
+        live.rest("example_setup_teardown", "success", "succeeded")
+        tries = [found for found in live.airflow.tries("example_setup_teardown", RUN) if found.task_id == "take_down"]
+        assert [found.state for found in tries] == ["success", "success"]
+
+    def test_mapped_tasks_that_succeeded_run_once(self, live: Live) -> None:
+        live.rest("example_mapped", "success", "succeeded")
+        runs = live.airflow.query(
+            "SELECT map_index, try_number FROM task_instance WHERE dag_id = 'example_mapped' AND task_id = 'load'"
+        )
+        assert {run["map_index"]: run["try_number"] for run in runs} == {0: 1, 1: 2, 2: 1, 3: 2, 4: 1}
+
+    def test_the_recipes_attempts_are_taken_over(self, live: Live) -> None:
+        variable = f"dag_run_attempts::example_recipe::{RUN}"
+        live.airflow.call("POST", "/variables", {"key": variable, "value": "1"})
+        live.airflow.call("POST", "/variables", {"key": "dag_run_attempts::example_recipe::gone/1", "value": "2"})
+        run = live.rest("example_recipe", "success", "succeeded")
+        assert (run.clear_number, live.record("example_recipe")["attempt"]) == (1, "2")
+        listed = json.loads(command(live, "migrate", "--json").stdout)
+        assert [(each["run_id"], each["attempts"], each["removed"]) for each in listed] == [("gone/1", "2", False)]
+        removed = command(live, "migrate", "--remove", "--json")
+        assert [each["removed"] for each in json.loads(removed.stdout)] == [True], removed.stderr
+        assert json.loads(command(live, "migrate", "--json").stdout) == []

@@ -1,0 +1,465 @@
+"""The command line, at a real Redis and a stand-in for Airflow: what each verb answers, to people and to scripts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from pytest_httpserver import HTTPServer
+
+from dag_retry import AttemptCounter, FailedTry, Status
+from dag_retry._keys import Keys
+from dag_retry._overview import Overview
+from dag_retry.cli import airflow_commands, main
+from dag_retry.cli._main import VERBS
+from dag_retry.cli.verbs.dashboards import FILES
+from tests.servers import free_port, until
+from tests.stub_api import StubApi, before
+
+KEYS = Keys("dag-retry")
+EVIL = "a:b+c/d 'e' \"f\" <g> [red]h[/red] \x1b[31m\t%" + "i" * 230
+COMMAND = [sys.executable, "-m", "dag_retry.cli"]
+
+
+@pytest.fixture
+def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AIRFLOW__DAG_RETRY__REDIS_URL", redis_url)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def counter(client: Any) -> AttemptCounter:
+    return AttemptCounter(client)
+
+
+@pytest.fixture
+def stub(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> StubApi:
+    stub = StubApi(httpserver, run_state="failed")
+    for name, value in {"URL": stub.url, "USERNAME": "retry", "PASSWORD": "s3cret"}.items():
+        monkeypatch.setenv(f"AIRFLOW__DAG_RETRY__API_{name}", value)
+    return stub
+
+
+def fail(
+    counter: AttemptCounter, run_id: str = "run", generation: int = 0, dag_id: str = "daily_load", **how: Any
+) -> Any:
+    failed_try = FailedTry("load", 3, "0199", "TimeoutError")
+    return counter.claim(dag_id, run_id, generation=generation, max_attempts=1, failed_try=failed_try, **how)
+
+
+def exhaust(counter: AttemptCounter, run_id: str = "run", dag_id: str = "daily_load") -> None:
+    counter.confirm(fail(counter, run_id, dag_id=dag_id))
+    counter.acknowledge(fail(counter, run_id, 1, dag_id=dag_id))
+
+
+def wait(counter: AttemptCounter, run_id: str = "run") -> None:
+    fail(counter, run_id, delays=[timedelta(hours=1)])
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def run(*argv: str) -> tuple[int, str, str]:
+        code = main(argv)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def ask(run: Callable[..., tuple[int, str, str]]) -> Callable[..., Any]:
+    """Return the JSON that a command answers."""
+    return lambda *argv: json.loads(run(*argv, "--json")[1])
+
+
+class TestList:
+    @pytest.fixture(autouse=True)
+    def filled(self, counter: AttemptCounter) -> None:
+        exhaust(counter, "exhausted")
+        wait(counter, "waiting")
+        fail(counter, EVIL, dag_id="stock")
+        counter.confirm(fail(counter, "succeeded", dag_id="stock"))
+        counter.succeed("stock", "succeeded")
+
+    @pytest.mark.parametrize(
+        ("arguments", "runs"),
+        [
+            ([], {"exhausted", "waiting", EVIL}),
+            (["attention"], {"exhausted"}),
+            (["active"], {"waiting", EVIL}),
+            (["due"], {"waiting", EVIL}),
+            (["overdue"], set()),
+            (["recent"], {"exhausted", "waiting", EVIL, "succeeded"}),
+            (["recent", "--dag", "stock"], {EVIL, "succeeded"}),
+            (["recent", "--dag", "stock", "--dag", "daily_load", "--status", "claimed", "--status", "waiting"],
+             {"waiting", EVIL}),
+            (["recent", "--since", "1h"], {"exhausted", "waiting", EVIL, "succeeded"}),
+            (["recent", "--until", "1h"], set()),
+            (["recent", "--limit", "1"], {"succeeded"}),
+        ],
+    )  # fmt: skip
+    def test_filters(self, ask: Any, arguments: list[str], runs: set[str]) -> None:
+        assert {run["run_id"] for run in ask("list", *arguments)} == runs
+
+    def test_json_is_the_record(self, ask: Any, counter: AttemptCounter) -> None:
+        (shown,) = ask("list", "attention")
+        record = counter.read("daily_load", "exhausted")
+        assert record
+        assert (shown["status"], shown["attempt"], shown["updated_at"]) == ("exhausted", 1, record.updated_at)
+        assert shown["failed_try"] == {"task_id": "load", "map_index": 3, "ti_id": "0199", "error": "TimeoutError"}
+
+    def test_people_see_a_table(self, run: Any) -> None:
+        code, shown, _ = run("list", "recent", "--dag", "daily_load")
+        assert code == 0
+        assert re.search(r"exhausted +daily_load +exhausted +1/1 +max_attempts +load\[3\]: TimeoutError +.* ago", shown)
+        assert re.search(r"waiting .* in (1 h|60 min)", shown)
+
+    def test_what_a_terminal_would_obey_is_shown(self, run: Any) -> None:
+        shown = run("list", "--dag", "stock")[1]
+        assert "\x1b" not in shown
+        assert r"\x1b[31m\t%" in shown
+        assert "[red]h[/red]" in shown
+
+    def test_there_are_more(self, run: Any) -> None:
+        assert "there are more" in run("list", "recent", "--limit", "1")[1]
+        assert "there are more" not in run("list", "recent")[1]
+
+    def test_unreadable(self, ask: Any, run: Any, client: Any) -> None:
+        client.hset(KEYS.run("daily_load", "waiting"), "schema", "2")
+        assert {
+            "dag_id": "daily_load",
+            "run_id": "waiting",
+            "why": "its schema is '2', and this version knows '1'",
+        } in ask("list")
+        assert "unreadable" in run("list")[1]
+        assert run("show", "daily_load", "waiting")[0] == 0
+        assert run("retry", "daily_load", "waiting")[0] == 1
+
+    def test_none(self, run: Any, client: Any) -> None:
+        client.flushall()
+        assert run("list") == (0, "none\n", "")
+        assert run("list", "--json") == (0, "[]\n", "")
+
+
+class TestShow:
+    def test_timeline(self, run: Any, ask: Any, counter: AttemptCounter) -> None:
+        exhaust(counter, EVIL)
+        for _ in range(3):
+            fail(counter, EVIL, 1)
+        code, shown, _ = run("show", "daily_load", EVIL)
+        assert code == 0
+        assert "\x1b" not in shown
+        assert "1 of 1, generation 1" in shown
+        assert re.search(r"won .*\n.*cleared .*\n.*exhausted .*\n.*lost x 3 ", shown)
+        answered = ask("show", "daily_load", EVIL)
+        assert answered["record"]["status"] == "exhausted"
+        assert [event["event"] for event in answered["timeline"]] == ["won", "cleared", "exhausted", *["lost"] * 3]
+
+    def test_of_none(self, run: Any, ask: Any, client: Any) -> None:
+        assert run("show", "daily_load", "none")[0] == 1
+        assert ask("show", "daily_load", "none") == {"record": None, "timeline": []}
+
+
+class TestEvents:
+    def test_newest_last(self, ask: Any, run: Any, counter: AttemptCounter) -> None:
+        exhaust(counter)
+        fail(counter, "other", dag_id="stock")
+        events = ask("events")
+        assert [event["event"] for event in events] == ["won", "cleared", "exhausted", "won"]
+        assert ask("events", "--after", events[1]["id"]) == events[2:]
+        assert ask("events", "--dag", "stock") == events[3:]
+        assert ask("events", "--limit", "1") == events[3:]
+        assert "load[3]: TimeoutError" in run("events")[1]
+
+    def test_none(self, run: Any, client: Any) -> None:
+        assert run("events") == (0, "none\n", "")
+
+
+class TestWatch:
+    def test_lines_as_they_come(self, counter: AttemptCounter, client: Any) -> None:
+        fail(counter, "before")
+        client.config_resetstat()
+        watching = subprocess.Popen(
+            [*COMMAND, "watch", "--json", "--interval", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            # By its first look the watcher knows where it begins.
+            until(lambda: "cmdstat_xrevrange" in client.info("commandstats"), 60)
+            exhaust(counter, EVIL)
+            assert watching.stdout
+            lines = [json.loads(watching.stdout.readline()) for _ in range(3)]
+            assert [(line["event"], line["run_id"]) for line in lines] == [
+                ("won", EVIL), ("cleared", EVIL), ("exhausted", EVIL)
+            ]  # fmt: skip
+        finally:
+            watching.send_signal(signal.SIGINT)
+            _, errors = watching.communicate(timeout=30)
+        assert watching.returncode == 130, errors
+
+    def test_a_terminal_sees_all_at_once(self, counter: AttemptCounter) -> None:
+        exhaust(counter, "exhausted-run")
+        wait(counter, "waiting-run")
+        main_end, terminal = pty.openpty()
+        watching = subprocess.Popen(
+            [*COMMAND, "watch", "--interval", "1"],
+            stdin=terminal, stdout=terminal, stderr=subprocess.PIPE,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "200", "LINES": "60"},
+        )  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        wanted = (b"Needs a human: 1", b"exhausted-run", b"Retried now: 1", b"waiting-run", b"Latest events")
+        try:
+            while not all(part in shown for part in wanted):
+                more = self.read(main_end)
+                assert more, shown  # else it has ended
+                shown += more
+        finally:
+            watching.send_signal(signal.SIGINT)
+            # It can't end before somebody has read its last words.
+            while self.read(main_end):
+                pass
+            watching.communicate(timeout=30)
+            os.close(main_end)
+        assert watching.returncode == 130
+
+    def read(self, main_end: int) -> bytes:
+        """Return what the terminal shows, nothing where it is closed."""
+        ready, _, _ = select.select([main_end], [], [], 60)
+        assert ready
+        try:
+            return os.read(main_end, 65536)
+        except OSError:  # EIO: nobody holds the other end
+            return b""
+
+
+class TestRetry:
+    def test_a_waiting_run_is_due_now(self, run: Any, counter: AttemptCounter, client: Any, stub: StubApi) -> None:
+        wait(counter)
+        code, shown, _ = run("retry", "daily_load", "run")
+        assert (code, shown) == (0, "daily_load run: due now, for dag-retry sweep\n")
+        sizes = Overview(client).sizes()
+        assert (sizes.due, sizes.overdue) == (1, 1)
+        assert stub.clears == 0
+        assert "@" in Overview(client).events(limit=1)[0].holder
+
+    def test_an_ended_one_is_cleared(self, ask: Any, counter: AttemptCounter, stub: StubApi) -> None:
+        exhaust(counter)
+        answered = ask("retry", "daily_load", "run")
+        assert answered == {"dag_id": "daily_load", "run_id": "run", "done": True, "answer": "cleared"}
+        assert stub.clears == 1
+        fresh = fail(counter, generation=2)
+        assert (fresh.verdict.value, fresh.reason, fresh.attempt) == ("won", "fresh_budget", 1)
+
+    def test_a_claim_that_nobody_finishes_is_cleared(self, run: Any, client: Any, stub: StubApi) -> None:
+        fail(AttemptCounter(client, lease=timedelta(milliseconds=1)))
+        until(lambda: Overview(client).sizes().overdue == 1)
+        assert run("retry", "daily_load", "run")[0] == 0
+        assert stub.clears == 1
+
+    def test_what_is_in_hand_is_left(self, run: Any, counter: AttemptCounter, stub: StubApi) -> None:
+        claim = fail(counter)
+        assert run("retry", "daily_load", "run") == (1, "daily_load run: claimed: it is retried already\n", "")
+        counter.confirm(claim)
+        assert run("retry", "daily_load", "run") == (1, "daily_load run: retrying: it is retried already\n", "")
+        assert run("retry", "daily_load", "none")[0] == 1
+        assert stub.seen == []
+
+    @pytest.mark.parametrize("state", ["queued", "running"])
+    def test_what_somebody_has_cleared_is_left(
+        self, run: Any, counter: AttemptCounter, stub: StubApi, state: str
+    ) -> None:
+        exhaust(counter)
+        stub.run_state = state
+        assert run("retry", "daily_load", "run")[:2] == (1, f"daily_load run: it is {state} already\n")
+        assert stub.clears == 0
+
+    @pytest.mark.parametrize("status", [403, 404, 500])
+    def test_airflow_refuses(self, run: Any, counter: AttemptCounter, stub: StubApi, status: int) -> None:
+        exhaust(counter)
+        stub.faults = [None, before(status)]
+        code, _, errors = run("retry", "daily_load", "run")
+        assert code == 4
+        assert str(status) in errors
+
+
+class TestResetAndCancel:
+    def test_reset(self, run: Any, counter: AttemptCounter) -> None:
+        exhaust(counter)
+        assert run("reset", "daily_load", "run") == (0, "daily_load run: its attempts are counted anew\n", "")
+        record = counter.read("daily_load", "run")
+        assert record
+        assert record.attempt == 0
+        assert run("reset", "daily_load", "none")[0] == 1
+
+    def test_cancel(self, ask: Any, run: Any, counter: AttemptCounter) -> None:
+        wait(counter)
+        assert ask("cancel", "daily_load", "run")["done"] is True
+        record = counter.read("daily_load", "run")
+        assert record
+        assert (record.status, record.reason) == (Status.SKIPPED, "cancelled")
+        assert run("cancel", "daily_load", "none")[0] == 1
+
+    def test_a_dag_id_that_is_none(self, run: Any, client: Any) -> None:
+        code, _, errors = run("cancel", "a b", "run")
+        assert code == 2
+        assert "dag_id is 'a b'" in errors
+
+
+class TestMetrics:
+    def test_once(self, run: Any, counter: AttemptCounter) -> None:
+        exhaust(counter)
+        code, shown, _ = run("metrics", "--once")
+        assert code == 0
+        assert 'dag_retry_dag_events_total{dag_id="daily_load",event="exhausted"} 1.0' in shown.splitlines()
+
+    def test_served(self, counter: AttemptCounter) -> None:
+        exhaust(counter)
+        port = free_port()
+        serving = subprocess.Popen([*COMMAND, "metrics", "--port", str(port)], stderr=subprocess.PIPE, text=True)
+        try:
+            assert serving.stderr
+            line = next(line for line in serving.stderr if line.startswith("metrics at "))
+            for _ in range(2):
+                with urllib.request.urlopen(line.split()[-1]) as answer:
+                    assert b"dag_retry_attention_runs 1.0" in answer.read()
+        finally:
+            serving.send_signal(signal.SIGINT)
+            serving.communicate(timeout=30)
+        assert serving.returncode == 130
+
+    def test_redis_away(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+        code, shown, _ = run("metrics", "--once")
+        assert code == 0
+        assert "dag_retry_up 0.0" in shown
+
+
+class TestDashboards:
+    @pytest.mark.parametrize("name", FILES)
+    def test_printed(self, run: Any, name: str) -> None:
+        code, shown, _ = run("dashboards", name)
+        assert code == 0
+        assert "dag-retry" in shown
+        if name.endswith(".json"):
+            assert json.loads(shown)["panels"]
+
+    def test_listed(self, ask: Any, run: Any) -> None:
+        assert ask("dashboards") == FILES
+        assert all(name in run("dashboards")[1] for name in FILES)
+
+
+class TestExitCodes:
+    def test_redis_away(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__REDIS_URL", f"redis://:s3cret@127.0.0.1:{free_port()}/0")
+        for argv in (
+            ["list"],
+            ["show", "d", "r"],
+            ["events"],
+            ["watch"],
+            ["retry", "d", "r"],
+            ["reset", "d", "r"],
+            ["cancel", "d", "r"],
+        ):
+            code, shown, errors = run(*argv)
+            assert (code, shown) == (3, "")
+            assert "unreachable" in errors
+            assert "s3cret" not in errors
+
+    def test_no_setting(self, run: Any) -> None:
+        code, _, errors = run("list")
+        assert code == 2
+        assert "[dag_retry] redis_url" in errors
+
+    @pytest.mark.parametrize(
+        "argv",
+        [
+            [], ["sing"], ["list", "--since", "soon"], ["list", "--limit", "0"], ["list", "--status", "sad"],
+            ["events", "--after", "x"], ["show", "d"], ["watch", "--interval", "-1"],
+        ],
+    )  # fmt: skip
+    def test_usage(self, argv: list[str]) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            main(argv)
+        assert stopped.value.code == 2
+
+    @pytest.mark.parametrize(
+        ("module", "extra", "argv"), [("rich", "cli", "list"), ("prometheus_client", "metrics", "metrics")]
+    )
+    def test_an_extra_is_missing(self, redis_url: str, module: str, extra: str, argv: str) -> None:
+        code = f"import sys; sys.modules['{module}'] = None; from dag_retry.cli import main; sys.exit(main(['{argv}']))"
+        environment = os.environ | {"AIRFLOW__DAG_RETRY__REDIS_URL": redis_url}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2, done.stderr
+        assert f"pip install 'airflow-dag-retry[{extra}]'" in done.stderr
+
+    def test_who_reads_has_enough(self, counter: AttemptCounter) -> None:
+        for number in range(300):
+            fail(counter, f"run-{number}-{'x' * 200}")
+        writing = subprocess.Popen(
+            [*COMMAND, "list", "--limit", "300", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert writing.stdout
+        writing.stdout.readline()
+        writing.stdout.close()
+        _, errors = writing.communicate(timeout=30)
+        assert writing.returncode == 0
+        assert b"Traceback" not in errors
+        assert b"BrokenPipe" not in errors
+
+
+def test_each_verb_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in VERBS:
+        with pytest.raises(SystemExit) as stopped:
+            main([verb, "--help"])
+        assert stopped.value.code == 0
+        assert "--json" in capsys.readouterr().out or verb in ("metrics", "demo", "sweep")
+
+
+class TestAirflowCommand:
+    @pytest.fixture
+    def parser(self) -> argparse.ArgumentParser:
+        from airflow.cli.cli_config import DefaultHelpParser
+        from airflow.cli.cli_parser import _add_command
+
+        parser = DefaultHelpParser(prog="airflow")
+        subparsers = parser.add_subparsers(dest="subcommand", metavar="GROUP_OR_COMMAND")
+        for command in airflow_commands():
+            _add_command(subparsers, command)
+        return parser
+
+    def test_it_is_the_same(self, parser: Any, counter: AttemptCounter, capsys: pytest.CaptureFixture[str]) -> None:
+        exhaust(counter)
+        args = parser.parse_args(["dag-retry", "list", "attention", "--json"])
+        with pytest.raises(SystemExit) as stopped:
+            args.func(args)
+        assert stopped.value.code == 0
+        assert json.loads(capsys.readouterr().out)[0]["run_id"] == "run"
+
+    def test_exit_codes(self, parser: Any, client: Any) -> None:
+        args = parser.parse_args(["dag-retry", "show", "daily_load", "none"])
+        with pytest.raises(SystemExit) as stopped:
+            args.func(args)
+        assert stopped.value.code == 1
+
+    def test_help(self, parser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            parser.parse_args(["dag-retry", "--help"])
+        shown = capsys.readouterr().out
+        assert all(verb in shown for verb in VERBS)

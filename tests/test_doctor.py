@@ -1,0 +1,313 @@
+"""``dag-retry doctor`` at set-ups that are broken in one way each: it names that fault, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from dag_retry import AttemptCounter
+from dag_retry._keys import Keys
+from dag_retry.cli import main
+from tests.servers import AOF, RedisServer, free_port, until
+from tests.stub_api import StubApi, answer
+
+PREFIX = "AIRFLOW__DAG_RETRY__"
+RIGHTS = (
+    "+hello +eval +evalsha +time +hgetall +hset +hincrby +pexpire +pttl +zadd +zrem +zrangebyscore +zremrangebyscore "
+    "+zremrangebyrank +xadd"
+)
+"""Of the package's user, as the README gives them; a sweeper's with them."""
+READS = "+zcard +zcount +zrange +zinter +hget +xrange +xrevrange"
+"""Of the command line's and the page's, beside those."""
+
+
+@dataclass
+class Airflow(StubApi):
+    """A stand-in that also answers what a doctor asks."""
+
+    version: str = "3.3.2"
+    clock: timedelta = timedelta(0)
+    scheduler: str = "healthy"
+    may_clear: bool = True
+    is_paused: bool = False
+    tags: tuple[str, ...] = ("dag-retry",)
+
+    def act(self, request: Request) -> Response:
+        if request.path == "/api/v2/version":
+            return answer(200, {"version": self.version, "git_version": None})
+        if request.path == "/api/v2/monitor/health":
+            now = (datetime.now(timezone.utc) + self.clock).isoformat()
+            scheduler = {"status": self.scheduler, "latest_scheduler_heartbeat": now}
+            return answer(200, {"scheduler": scheduler, "dag_processor": {"status": "healthy"}})
+        if request.headers.get("Authorization") == f"Bearer {self.token}":
+            if request.path == f"/api/v2/dags/{self.dag_id}/details":
+                return answer(
+                    200,
+                    {
+                        "dag_id": self.dag_id,
+                        "is_paused": self.is_paused,
+                        "max_consecutive_failed_dag_runs": 0,
+                        "tags": [{"name": tag, "dag_id": self.dag_id} for tag in self.tags],
+                        "default_args": {"has_on_failure_callback": True} if self.tags else {},
+                    },
+                )
+            if request.path.endswith("/clear") and not self.may_clear:
+                return answer(403, {"detail": "Forbidden"})
+        return super().act(request)
+
+
+class Doctor:
+    """A healthy set-up, to be broken, and what the doctor finds of it."""
+
+    def __init__(self, stack: ExitStack, folder: Path, server: HTTPServer, monkeypatch: Any, capsys: Any) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._capsys = capsys
+        self.monkeypatch = monkeypatch
+        self.airflow = Airflow(server)
+        self.set(api_url=self.airflow.url, api_username="retry", api_password="s3cret")
+
+    def set(self, **options: str | None) -> None:
+        for name, value in options.items():
+            if value is None:
+                self.monkeypatch.delenv(PREFIX + name.upper())
+            else:
+                self.monkeypatch.setenv(PREFIX + name.upper(), value)
+
+    def redis(self, *lines: str) -> RedisServer:
+        server = self._stack.enter_context(RedisServer(self._folder / f"redis-{free_port()}", *lines))
+        self.set(redis_url=server.url)
+        return server
+
+    def find(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        """Return the exit code, and what is not well."""
+        code = main(["doctor", "daily_load", "--json", *arguments])
+        found = json.loads(self._capsys.readouterr().out)
+        assert all(set(finding) == {"check", "grade", "found", "remedy"} for finding in found)
+        assert all(bool(finding["remedy"]) == (finding["grade"] != "ok") for finding in found)
+        return code, {finding["check"]: finding for finding in found if finding["grade"] != "ok"}
+
+    def only(self, check: str, grade: str = "fault") -> Any:
+        """Return the one finding that is not ok."""
+        code, found = self.find()
+        assert list(found) == [check], found
+        assert found[check]["grade"] == grade
+        assert code == (1 if grade == "fault" else 0)
+        return found[check]
+
+
+@pytest.fixture
+def doctor(
+    tmp_path: Path,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Doctor]:
+    with ExitStack() as stack:
+        yield Doctor(stack, tmp_path, httpserver, monkeypatch, capsys)
+
+
+def test_all_is_well(doctor: Doctor) -> None:
+    server = doctor.redis(*AOF)
+    with server.client() as client:
+        before = doctor.airflow.clears
+        assert doctor.find() == (0, {})
+        assert doctor.airflow.clears == before == 0
+        until(lambda: list(client.scan_iter()) == [])
+
+
+def test_people_see_it_too(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.redis(*AOF)
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "append-only file" in shown
+    assert "name one: dag-retry doctor DAG_ID" in shown
+
+
+class TestRedis:
+    def test_wrong_password(self, doctor: Doctor) -> None:
+        server = doctor.redis(*AOF, "requirepass right")
+        doctor.set(redis_url=f"redis://:wr0ng@127.0.0.1:{server.port}/0")
+        finding = doctor.only("Redis")
+        assert "the login is refused" in finding["remedy"]
+        assert "wr0ng" not in str(finding)
+
+    def test_unreachable(self, doctor: Doctor) -> None:
+        doctor.set(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+        assert "unreachable" in doctor.only("Redis")["remedy"]
+
+    def test_no_setting(self, doctor: Doctor) -> None:
+        assert "[dag_retry] redis_url" in doctor.only("Redis")["remedy"]
+
+    @pytest.mark.parametrize("right", ["eval", "evalsha"])
+    def test_acl_without_scripts(self, doctor: Doctor, right: str) -> None:
+        self.as_user(doctor, f"{RIGHTS} {READS} +info -{right}")
+        finding = doctor.find()[1]["scripts"]
+        assert finding["grade"] == "fault"
+        assert f"'{right}'" in finding["found"]
+        assert "its user lacks a right" in finding["remedy"]
+
+    @pytest.mark.parametrize("right", ["xadd", "hset", "pexpire", "zrangebyscore"])
+    def test_acl_without_a_command_of_the_scripts(self, doctor: Doctor, right: str) -> None:
+        self.as_user(doctor, f"{RIGHTS} {READS} +info -{right}")
+        finding = doctor.find()[1]["scripts"]
+        assert finding["grade"] == "fault"
+        assert finding["found"].startswith(f"ResponseError: {right.upper()}: ")
+        assert "its user lacks a right" in finding["remedy"]
+
+    def test_a_user_without_info(self, doctor: Doctor) -> None:
+        self.as_user(doctor, f"{RIGHTS} {READS}")
+        doctor.only("persistence, eviction, memory", "unknown")
+
+    def test_a_user_who_may_not_look(self, doctor: Doctor) -> None:
+        self.as_user(doctor, f"{RIGHTS} +info")
+        assert "zcard" in doctor.only("reads of the command line and the page", "warning")["found"]
+
+    def test_another_namespace_than_the_users(self, doctor: Doctor) -> None:
+        self.as_user(doctor, f"{RIGHTS} {READS} +info")
+        doctor.set(namespace="other")
+        assert "the namespace is not its own" in doctor.find()[1]["scripts"]["remedy"]
+
+    def as_user(self, doctor: Doctor, rights: str) -> None:
+        server = doctor.redis(*AOF)
+        with server.client() as admin:
+            admin.execute_command("ACL", "SETUSER", "retry", "on", ">secret", "~{dag-retry}:v1:*", *rights.split())
+        doctor.set(redis_url=f"redis://retry:secret@127.0.0.1:{server.port}/0")
+
+    def test_it_evicts(self, doctor: Doctor) -> None:
+        doctor.redis(*AOF, "maxmemory 100mb", "maxmemory-policy allkeys-lru")
+        assert "allkeys-lru" in doctor.only("eviction")["found"]
+
+    def test_no_persistence(self, doctor: Doctor) -> None:
+        doctor.redis()
+        finding = doctor.only("persistence", "warning")
+        assert finding["found"].startswith("none")
+        assert "appendonly yes" in finding["remedy"]
+
+    def test_snapshots_only(self, doctor: Doctor) -> None:
+        server = doctor.redis()
+        with server.client() as admin:
+            admin.config_set("save", "3600 1")
+        assert doctor.only("persistence", "warning")["found"].startswith("snapshots only")
+
+    def test_memory_full(self, doctor: Doctor) -> None:
+        server = doctor.redis(*AOF)
+        with server.client() as admin:
+            admin.config_set("maxmemory", 1000)
+        code, found = doctor.find()
+        assert code == 1
+        assert set(found) == {"scripts", "memory"}
+        assert "it is full" in found["memory"]["found"]
+        assert "its memory is full" in found["scripts"]["remedy"]
+
+    def test_a_replica(self, doctor: Doctor) -> None:
+        primary = doctor.redis(*AOF)
+        doctor.redis(*AOF, f"replicaof 127.0.0.1 {primary.port}")
+        assert "this is a replica" in doctor.find()[1]["scripts"]["remedy"]
+
+    def test_a_key_of_anothers(self, doctor: Doctor) -> None:
+        server = doctor.redis(*AOF)
+        with server.client() as client:
+            client.set(Keys("dag-retry").index("recent"), "a text")
+        finding = doctor.only("reads of the command line and the page", "warning")
+        assert "not ours" in finding["remedy"]
+
+    def test_overdue(self, doctor: Doctor) -> None:
+        server = doctor.redis(*AOF)
+        with server.client() as client:
+            counter = AttemptCounter(client, lease=timedelta(milliseconds=1))
+            counter.claim("daily_load", "run", generation=0, max_attempts=1)
+            due = Keys("dag-retry").index("due")
+            until(lambda: client.zcount(due, "-inf", client.time()[0] * 1000))
+        assert "1 overdue" in doctor.only("reads of the command line and the page", "warning")["found"]
+
+
+class TestAirflow:
+    @pytest.fixture(autouse=True)
+    def redis(self, doctor: Doctor) -> None:
+        doctor.redis(*AOF)
+
+    def test_3_1(self, doctor: Doctor) -> None:
+        doctor.airflow.version = "3.1.8"
+        finding = doctor.only("Airflow version")
+        assert finding["found"] == "3.1.8"
+        assert "upgrade" in finding["remedy"]
+
+    def test_airflow_2(self, doctor: Doctor, httpserver: HTTPServer) -> None:
+        doctor.set(api_url=f"{doctor.airflow.url}/elsewhere")
+        assert "older ones have no /api/v2" in doctor.only("Airflow's API")["remedy"]
+
+    def test_unreachable(self, doctor: Doctor) -> None:
+        doctor.set(api_url=f"http://127.0.0.1:{free_port()}")
+        assert "see that it runs" in doctor.only("Airflow's API")["remedy"]
+
+    def test_no_setting(self, doctor: Doctor) -> None:
+        doctor.set(api_username=None, api_password=None)
+        assert "no credentials" in doctor.only("Airflow's API")["remedy"]
+
+    def test_expired_token(self, doctor: Doctor) -> None:
+        doctor.set(api_username=None, api_password=None, api_token="that-is-over")
+        finding = doctor.only("login")
+        assert "Token Expired" in finding["found"]
+        assert "set a new api_token" in finding["remedy"]
+        assert "that-is-over" not in str(finding)
+
+    def test_wrong_login(self, doctor: Doctor) -> None:
+        doctor.set(api_password="wr0ng")
+        finding = doctor.only("login")
+        assert "api_password" in finding["remedy"]
+        assert "wr0ng" not in str(finding)
+
+    def test_missing_permission(self, doctor: Doctor) -> None:
+        doctor.airflow.may_clear = False
+        assert "may read daily_load, and not clear its runs" in doctor.only("permission to clear")["found"]
+
+    def test_no_such_dag(self, doctor: Doctor) -> None:
+        doctor.airflow.dag_id = "another"
+        assert "404" in doctor.only("Dag daily_load")["found"]
+
+    @pytest.mark.parametrize(("hours", "way"), [(1, "ahead of"), (-1, "behind")])
+    def test_clock_off(self, doctor: Doctor, hours: int, way: str) -> None:
+        doctor.airflow.clock = timedelta(hours=hours)
+        assert way in doctor.only("clocks")["found"]
+
+    def test_no_scheduler(self, doctor: Doctor) -> None:
+        doctor.airflow.scheduler = "unhealthy"
+        doctor.only("scheduler", "warning")
+
+    def test_paused(self, doctor: Doctor) -> None:
+        doctor.airflow.is_paused = True
+        doctor.only("paused", "warning")
+
+    def test_not_attached(self, doctor: Doctor) -> None:
+        doctor.airflow.tags = ()
+        assert "dag_args" in doctor.only("callbacks", "warning")["remedy"]
+
+    @pytest.mark.parametrize(("limit", "grade"), [("1", "fault"), ("10", "warning")])
+    def test_no_time_for_a_callback(self, doctor: Doctor, limit: str, grade: str) -> None:
+        doctor.monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", limit)
+        assert "TASK_SUCCESS_OVERTIME" in doctor.only("a callback's time", grade)["remedy"]
+
+
+def test_all_at_once(doctor: Doctor) -> None:
+    """Each is named, whatever else is wrong."""
+    breakages: list[Callable[[], object]] = [
+        lambda: doctor.redis("maxmemory 100mb", "maxmemory-policy volatile-ttl"),
+        lambda: setattr(doctor.airflow, "version", "3.0.6"),
+        lambda: setattr(doctor.airflow, "may_clear", False),
+        lambda: setattr(doctor.airflow, "clock", timedelta(minutes=5)),
+    ]
+    for breakage in breakages:
+        breakage()
+    code, found = doctor.find()
+    assert code == 1
+    assert set(found) == {"persistence", "eviction", "Airflow version", "clocks", "permission to clear"}

@@ -1,0 +1,328 @@
+"""What an operator reads, on fakeredis and on a real Redis; with 100,000 records, in time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
+from dag_retry._keys import Keys
+from dag_retry._overview import Overview
+from dag_retry._views import Event, Unreadable
+from tests import servers
+
+KEYS = Keys("dag-retry")
+ODD_RUN = "a:b+c/d 'e' \"f\" <g>&\t%" + "h" * 230
+
+
+def fail(counter: AttemptCounter, dag_id: str, run_id: str, generation: int = 0, cap: int = 1) -> Claim:
+    return counter.claim(dag_id, run_id, generation=generation, max_attempts=cap, failed_try=FailedTry("load"))
+
+
+def exhaust(counter: AttemptCounter, dag_id: str, run_id: str) -> None:
+    counter.confirm(fail(counter, dag_id, run_id))
+    counter.acknowledge(fail(counter, dag_id, run_id, generation=1))
+
+
+def succeed(counter: AttemptCounter, dag_id: str, run_id: str) -> None:
+    counter.confirm(fail(counter, dag_id, run_id))
+    counter.succeed(dag_id, run_id)
+
+
+def later(client: Any, than: tuple[int, int]) -> bool:
+    now = client.time()
+    return bool((now[0], now[1] // 1000) > (than[0], than[1] // 1000))
+
+
+@pytest.fixture
+def overview(client: Any) -> Overview:
+    return Overview(client)
+
+
+@pytest.fixture
+def filled(counter: AttemptCounter, client: Any) -> None:
+    """Six runs of three Dags, each change in a later ms."""
+    for make, dag_id, run_id in (
+        (fail, "orders", "run-1"),
+        (exhaust, "orders", "run-2"),
+        (succeed, "orders", "run-3"),
+        (exhaust, "stock", "run-1"),
+        (succeed, "stock", "run-2"),
+        (fail, "sto", ODD_RUN),
+    ):
+        make(counter, dag_id, run_id)
+        now = client.time()
+        servers.until(partial(later, client, now))
+
+
+def ids(runs: list[RunRecord | Unreadable]) -> list[tuple[str, str]]:
+    return [(run.dag_id, run.run_id) for run in runs]
+
+
+@pytest.mark.usefixtures("filled")
+class TestRuns:
+    def test_newest_first(self, overview: Overview) -> None:
+        page = overview.runs("recent")
+        assert ids(page.runs) == [
+            ("sto", ODD_RUN), ("stock", "run-2"), ("stock", "run-1"), ("orders", "run-3"), ("orders", "run-2"),
+            ("orders", "run-1"),
+        ]  # fmt: skip
+        assert page.offset is None
+        assert ids(overview.runs("attention").runs) == [("stock", "run-1"), ("orders", "run-2")]
+        assert ids(overview.runs("active").runs) == [("sto", ODD_RUN), ("orders", "run-1")]
+
+    def test_due_longest_first(self, overview: Overview) -> None:
+        assert ids(overview.runs("due").runs) == [("orders", "run-1"), ("sto", ODD_RUN)]
+        now = overview.now()
+        assert overview.runs("due", until=now).runs == []
+        assert len(overview.runs("due", until=now + 61_000).runs) == 2
+
+    def test_filters(self, overview: Overview) -> None:
+        assert ids(overview.runs("recent", dag_ids={"stock"}).runs) == [("stock", "run-2"), ("stock", "run-1")]
+        assert overview.runs("recent", dag_ids=[]).runs == []
+        assert ids(overview.runs("recent", statuses={"succeeded"}, dag_ids={"orders", "sto"}).runs) == [
+            ("orders", "run-3")
+        ]
+        middle = overview.runs("recent", dag_ids={"stock"}).runs[1]
+        assert isinstance(middle, RunRecord)
+        assert len(overview.runs("recent", since=middle.updated_at).runs) == 3
+        assert len(overview.runs("recent", until=middle.updated_at).runs) == 4
+        assert len(overview.runs("recent", since=middle.updated_at, until=middle.updated_at).runs) == 1
+
+    def test_pages(self, overview: Overview) -> None:
+        whole = overview.runs("recent").runs
+        for limit in (1, 2, 5, 6):
+            paged: list[RunRecord | Unreadable] = []
+            offset: int | None = 0
+            while offset is not None:
+                page = overview.runs("recent", limit=limit, offset=offset)
+                assert len(page.runs) <= limit
+                paged += page.runs
+                offset = page.offset
+            assert paged == whole
+
+    def test_expired_records_are_left_out(self, overview: Overview, client: Any) -> None:
+        client.delete(KEYS.run("stock", "run-2"))
+        assert ("stock", "run-2") not in ids(overview.runs("recent").runs)
+        assert overview.run("stock", "run-2") is None
+
+    def test_sizes_and_sums(self, overview: Overview) -> None:
+        sizes = overview.sizes()
+        assert (sizes.active, sizes.attention, sizes.due, sizes.overdue, sizes.recent) == (2, 2, 2, 0, 6)
+        assert overview.stats() == {"won": 6, "cleared": 4, "exhausted": 2, "succeeded": 2}
+        assert overview.stats_of(["stock", "none", None])[:2] == [
+            {"won": 2, "cleared": 2, "exhausted": 1, "succeeded": 1},
+            {},
+        ]
+        assert overview.outcomes(since=0) == {
+            "orders": Counter(active=1, attention=1, succeeded=1),
+            "stock": Counter(attention=1, succeeded=1),
+            "sto": Counter(active=1),
+        }
+        assert overview.outcomes(since=0, dag_ids=["sto"]) == {"sto": Counter(active=1)}
+        assert overview.outcomes(since=sizes.now + 1000) == {}
+
+
+@pytest.mark.usefixtures("filled")
+class TestEvents:
+    def test_timeline_is_one_runs(self, overview: Overview, counter: AttemptCounter) -> None:
+        fail(counter, "orders", "run-2", generation=0)
+        told = overview.timeline("orders", "run-2")
+        assert [event.event for event in told] == ["won", "cleared", "exhausted", "lost"]
+        assert {(event.dag_id, event.run_id, event.task_id) for event in told} == {("orders", "run-2", "load")}
+        assert [event.at for event in told] == sorted(event.at for event in told)
+        assert told[-1].reason == "stale"
+
+    def test_timeline_of_odd_ids_and_of_none(self, overview: Overview) -> None:
+        assert [event.event for event in overview.timeline("sto", ODD_RUN)] == ["won"]
+        assert overview.timeline("sto", "none") == []
+
+    def test_latest_first(self, overview: Overview) -> None:
+        latest = overview.events(limit=3)
+        assert [(event.dag_id, event.event) for event in latest] == [
+            ("sto", "won"),
+            ("stock", "succeeded"),
+            ("stock", "cleared"),
+        ]
+        assert overview.events(after=latest[1].id) == latest[:1]
+        assert [event.run_id for event in overview.events(dag_ids=["sto"])] == [ODD_RUN]
+        assert overview.events(dag_ids=[]) == []
+
+    def test_stream_of_many_pages(self, overview: Overview, counter: AttemptCounter) -> None:
+        for _ in range(1100):
+            fail(counter, "orders", "run-1")
+        assert len(overview.timeline("orders", "run-1")) == 1101
+        assert [event.dag_id for event in overview.events(dag_ids=["sto"])] == ["sto"]
+
+
+@pytest.mark.usefixtures("filled")
+class TestForeign:
+    """Whatever stands under our names, the rest is read, and this is shown as what it is."""
+
+    @pytest.mark.parametrize(
+        ("write", "why"),
+        [
+            (lambda client, key: client.hset(key, "schema", "2"), "schema is '2'"),
+            (lambda client, key: client.hdel(key, "schema"), "schema is None"),
+            (lambda client, key: client.hdel(key, "attempt", "status"), "status"),
+            (lambda client, key: client.hset(key, "attempt", "<b>many</b>"), "many"),
+            (lambda client, key: client.hset(key, "status", "unheard of"), "unheard of"),
+            (lambda client, key: (client.delete(key), client.set(key, "a text", ex=60)), "something else"),
+        ],
+        ids=["newer", "foreign", "half-written", "no number", "no status", "no hash"],
+    )
+    def test_unreadable(self, overview: Overview, client: Any, write: Callable[[Any, str], object], why: str) -> None:
+        write(client, KEYS.run("stock", "run-1"))
+        seen = overview.runs("recent").runs
+        assert len(seen) == 6
+        (unreadable,) = (run for run in seen if isinstance(run, Unreadable))
+        assert (unreadable.dag_id, unreadable.run_id) == ("stock", "run-1")
+        assert why in unreadable.why
+        assert overview.run("stock", "run-1") == unreadable
+        assert [event.event for event in overview.timeline("stock", "run-1")] == ["won", "cleared", "exhausted"]
+        assert sum(sum(found.values()) for found in overview.outcomes(since=0).values()) == 6
+
+    def test_events(self, overview: Overview, client: Any) -> None:
+        client.xadd(KEYS.events(), {"dag_id": "stock", "attempt": "x"})
+        client.xadd(KEYS.events(), {"anything": "else"})
+        other, half = overview.events(limit=2)
+        assert (other.event, other.dag_id, other.map_index) == ("", "", -1)
+        assert (half.dag_id, half.attempt) == ("stock", 0)
+        assert overview.events(dag_ids=["stock"], limit=1) == [half]
+
+    def test_index_of_another_type(self, overview: Overview, client: Any) -> None:
+        client.delete(KEYS.index("attention"))
+        client.set(KEYS.index("attention"), "a text", ex=60)
+        with pytest.raises(CounterError, match="not ours"):
+            overview.runs("attention")
+
+    def test_member_without_a_run(self, overview: Overview, client: Any) -> None:
+        client.zadd(KEYS.index("recent"), {"nonsense": 1, "": 2})
+        assert len(overview.runs("recent").runs) == 6
+
+    # fakeredis keeps no bytes that are no text in a client that decodes.
+    @pytest.mark.parametrize("client", ["redis"], indirect=True)
+    def test_no_text(self, client: Any, redis_url: str) -> None:
+        client.hset(KEYS.run("stock", "run-1"), "error", b"\xff\xfe")
+        with pytest.raises(CounterError, match="none of ours"):
+            Overview(client).runs("recent")
+        with redis.Redis.from_url(redis_url) as raw:
+            record = Overview(raw).run("stock", "run-1")
+            assert isinstance(record, RunRecord)
+            assert record.failed_try.error == "\\xff\\xfe"
+            assert len(Overview(raw).runs("recent").runs) == 6
+
+
+def test_empty(overview: Overview) -> None:
+    assert overview.runs("recent").runs == []
+    assert overview.events() == []
+    assert overview.stats() == {}
+    assert overview.outcomes(since=0) == {}
+    assert overview.sizes().due == 0
+
+
+def test_away() -> None:
+    with redis.Redis(port=1) as nobody, pytest.raises(CounterError, match="unreachable"):
+        Overview(nobody).runs("recent")
+
+
+def test_an_event_is_the_streams(overview: Overview, counter: AttemptCounter, client: Any) -> None:
+    fail(counter, "orders", "run")
+    ((entry_id, fields),) = client.xrange(KEYS.events())
+    (event,) = overview.events()
+    assert event == Event.of(entry_id, fields)
+    assert {name: str(getattr(event, name)) for name in fields} == fields
+
+
+RUNS = 100_000
+
+
+@pytest.fixture(scope="module")
+def crowded(redis_url: str) -> Iterator[Any]:
+    """100,000 records, as the scripts write them: all need a human, as many are due; and other keys beside them."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        counter = AttemptCounter(client)
+        exhaust(counter, "dag_0", "run-0")
+        model = client.hgetall(KEYS.run("dag_0", "run-0"))
+        now = int(model[b"updated_at"])
+        for start in range(0, RUNS, 1000):
+            with client.pipeline(transaction=False) as pipeline:
+                for number in range(start, start + 1000):
+                    dag_id, run_id, at = f"dag_{number % 200}", f"run-{number}", now - number
+                    member = f"{dag_id}:{run_id}"
+                    pipeline.hset(KEYS.run(dag_id, run_id), mapping=model | {b"updated_at": at, b"created_at": at})
+                    pipeline.zadd(KEYS.index("attention"), {member: at})
+                    pipeline.zadd(KEYS.index("due"), {member: at})
+                    if number < 10_000:
+                        pipeline.zadd(KEYS.index("recent"), {member: at})
+                        pipeline.xadd(KEYS.events(), {"event": "lost", "dag_id": dag_id, "run_id": run_id})
+                    pipeline.set(f"foreign:{number}", "x")
+                pipeline.execute()
+        yield client
+        client.flushall()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda overview: overview.sizes(),
+        lambda overview: overview.runs("attention"),
+        lambda overview: overview.runs("attention", dag_ids={"dag_7", "dag_8"}),
+        lambda overview: overview.runs("attention", dag_ids={"none"}),
+        lambda overview: overview.runs("attention", statuses={"blocked"}),
+        lambda overview: overview.runs("attention", statuses={"exhausted"}, offset=90_000),
+        lambda overview: overview.runs("due", until=overview.now()),
+        lambda overview: overview.runs("recent", statuses={"blocked"}),
+        lambda overview: overview.run("dag_7", "run-7"),
+        lambda overview: overview.timeline("dag_7", "run-7"),
+        lambda overview: overview.timeline("dag_7", "none"),
+        lambda overview: overview.events(),
+        lambda overview: overview.events(dag_ids={"none"}),
+        lambda overview: overview.stats_of(f"dag_{number}" for number in range(200)),
+        lambda overview: overview.outcomes(since=0),
+    ],
+    ids=[
+        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs", "far down", "overdue",
+        "recent", "run", "timeline", "timeline of none", "events", "events of none", "stats per Dag", "outcomes",
+    ],
+)  # fmt: skip
+def test_100_000_records(crowded: Any, read: Callable[[Overview], Any], capsys: pytest.CaptureFixture[str]) -> None:
+    crowded.config_resetstat()
+    begin = time.perf_counter()
+    assert read(Overview(crowded)) is not None
+    taken = time.perf_counter() - begin
+    with capsys.disabled():
+        print(f" {taken * 1000:.0f} ms", end="")
+    calls = {name.removeprefix("cmdstat_"): of["calls"] for name, of in crowded.info("commandstats").items()}
+    for harmless in ("config|resetstat", "info", "client|setinfo", "hello"):
+        calls.pop(harmless, None)
+    assert calls.keys() <= {
+        "zcard",
+        "zcount",
+        "zrange",
+        "zinter",
+        "hget",
+        "hgetall",
+        "eval",
+        "xrange",
+        "xrevrange",
+        "time",
+    }
+    assert calls.pop("hget", 0) <= 10_000
+    assert calls.pop("hgetall", 0) <= 300
+    assert calls.pop("zrange", 0) <= RUNS / 1000
+    assert sum(calls.values()) <= 60
+
+
+def test_statuses_without_runs_end_in_time_and_go_on(crowded: Any) -> None:
+    page = Overview(crowded).runs("attention", statuses={"blocked"})
+    assert (page.runs, page.offset) == ([], 10_000)
+    assert crowded.zcard(KEYS.index("attention")) == RUNS
+    assert Status.BLOCKED.value == "blocked"
