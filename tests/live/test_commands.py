@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,5 +33,16 @@ def test_demo() -> None:
     done = subprocess.run(["sh", "-ec", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (promised,) = (block for block in blocks("text") if "branches_recover" in block)
-    shown = [line.split() for line in done.stdout.splitlines()]
-    assert all(line.split() in shown for line in promised.splitlines())
+    assert rows(promised).items() <= rows(done.stdout).items()
+
+
+VARYING = ("failures", "lost")
+"""Columns of the demo: a branch that a clear stops just before it fails is not counted there (README)."""
+
+
+def rows(table: str) -> dict[str, dict[str, str]]:
+    """Of a table that the demo printed, by Dag, the columns that are the same each time."""
+    cells = [re.split(r" {2,}", line) for line in table.splitlines()]
+    (head,) = (line for line in cells if line[0] == "Dag")
+    found = [dict(zip([*head, ""], line, strict=True)) for line in cells if len(line) == len(head) + 1]
+    return {row["Dag"]: {name: value for name, value in row.items() if name not in VARYING} for row in found}
