@@ -368,9 +368,13 @@ class TestExamples:
 
     @pytest.mark.parametrize("name", ["plain", "by_hand", "validation", "setup_teardown", "mapped"])
     def test_recovers(self, live: Live, name: str) -> None:
-        run = live.rest(f"example_{name}", "success", "succeeded")
-        assert run.clear_number == 1
-        noted(live, f"example_{name}", "Dag retry: recovered on attempt 1")
+        dag_id = f"example_{name}"
+        run = live.rest(dag_id, "success", "succeeded")
+        won = [entry["generation"] for entry in live.entries(dag_id) if entry["event"] == "won"]
+        assert won == [str(generation) for generation in range(run.clear_number)]
+        # Its branches start as they come: one still queued at the clear may fail once more (README, sharp edges).
+        assert 1 <= run.clear_number <= (2 if name == "plain" else 1)
+        noted(live, dag_id, f"Dag retry: recovered on attempt {run.clear_number}")
 
     def test_alert(self, live: Live) -> None:
         assert live.rest("example_alert", "failed", "exhausted").clear_number == 1
