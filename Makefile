@@ -43,7 +43,7 @@ wheel: .venv/dev servers
 	.venv/bin/uv build --quiet
 	.venv/bin/uv venv --quiet --python .venv .venv-wheel
 	.venv/bin/uv pip install --quiet --python .venv-wheel "$$(ls dist/*.whl)[demo]" --group dev
-	.venv-wheel/bin/pytest -q -p no:cacheprovider tests --ignore=tests/live \
+	.venv-wheel/bin/pytest -q -p no:cacheprovider --numprocesses=2 tests --ignore=tests/live \
 		$(patsubst %,--ignore=tests/test_%.py,simulation soak races model deadline redis redis_topologies compose)
 
 # What the tests start by themselves comes from the system. Where it can't be installed, they skip and say so.

@@ -23,7 +23,7 @@ from tests.simulation.scripts import Scripts
 from tests.simulation.search import at_random, exhaustively
 
 MINUTE = timedelta(minutes=1)
-SEEDS = int(os.environ.get("SEEDS", "4000"))
+SEEDS = int(os.environ.get("SEEDS", "2000"))
 # For each limit, and each rule taken out, the promise that breaks, and the shortest schedule that breaks it.
 BROKEN = (Path(__file__).parent / "simulation" / "broken.txt").read_text(encoding="utf-8").splitlines()
 SCRIPTS = {verb: script("record", verb).text for verb in VERBS}

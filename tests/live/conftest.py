@@ -63,7 +63,7 @@ class Live:
         """Check that runs at rest stay so: a Dag-level callback comes seconds after its run has ended."""
         before = dict(self.ended)
         assert before
-        self.airflow.wait(next(iter(before)), RUN, steady=12)
+        self.airflow.wait(next(iter(before)), RUN, steady=8)
         assert {dag_id: self.airflow.dag_run(dag_id, RUN) for dag_id in before} == before
 
     def record(self, dag_id: str, run_id: str = RUN) -> dict[str, str]:
@@ -201,7 +201,7 @@ def live_airflow(
             "AIRFLOW__CORE__PARALLELISM": "14",
             "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": ".*",
             # A task that falls silent is noticed by then, and not after 5 minutes.
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         }
         if celery_results:

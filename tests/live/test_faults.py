@@ -37,7 +37,8 @@ def faulty(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
             Path(__file__).parent / "faults",
             {
                 "AIRFLOW__DAG_RETRY__API_URL": proxy.url,
-                # When a scheduler looks for tasks of one that died (silent for 30 s): by default every 5 minutes.
+                # By default a silent scheduler is dead after 30 s, and its tasks are looked for every 5 minutes.
+                "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
                 "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
             },
             database=database,

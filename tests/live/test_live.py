@@ -154,7 +154,7 @@ class TestFull:
         assert "s3cret" not in logs
 
 
-@plain
+@no_sqlite
 def test_odd_ids(live: Live) -> None:
     lists_runs = live.airflow.call("GET", "/version")["version"] >= "3.3"
     retried, blocked = ("success", "succeeded", 1), ("failed", "blocked", 0)

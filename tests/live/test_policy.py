@@ -185,6 +185,7 @@ class TestSweeperService:
     @pytest.fixture(autouse=True)
     def started(self, live: Live, services: Any) -> None:
         live.start("winner_killed", "example_delay")
+        live.start("timed_out", "timed_out_for_good")  # which take their time
 
     def test_delays_are_kept_and_no_slot_is_held(self, live: Live) -> None:
         def failed_and_waits(run: Run) -> bool:
@@ -260,7 +261,7 @@ class TestConditions:
     @pytest.fixture(autouse=True)
     def started(self, live: Live) -> None:
         live.start("hopeless", "hopeless_dag_level", "late_sibling", "paused_by_failures", "fewer_attempts_of_the_dag")
-        live.start("timed_out", "timed_out_for_good", "deadlocked", "deadlocked_for_good")
+        live.start("deadlocked", "deadlocked_for_good")
         for dag_id, conf in (
             ("fewer_attempts", {"dag_retry": {"max_attempts": 1}}),
             ("disabled", {"dag_retry": {"enabled": False}}),

@@ -46,11 +46,10 @@ for dag_id, timed in {"timed_out": retry, "timed_out_for_good": failed_tasks}.it
 
         hang()
 
-# In the second generation there are fewer parts: what was mapped and is no more is neither skipped nor done for the
-# trigger rule `all_skipped`, and Airflow finds nothing that it could run (`TriggerRuleDep`, 3.3.2). At the Dag level
-# alone: after a clear by the first part's callback another could still fail, and what had failed skips the task.
+# In the second generation there are fewer parts, all skipped: what was mapped and is no more is not skipped for the
+# trigger rule `all_skipped`, and Airflow finds nothing that it could run (`TriggerRuleDep`, 3.3.2).
 for dag_id, deadlocked in {"deadlocked": retry, "deadlocked_for_good": failed_tasks}.items():
-    with DAG(dag_id, schedule=None, **deadlocked.dag_args(level="dag")):
+    with DAG(dag_id, schedule=None, **deadlocked.dag_args()):
 
         @task
         def parts(dag_run: Any = None) -> list[int]:
@@ -58,15 +57,18 @@ for dag_id, deadlocked in {"deadlocked": retry, "deadlocked_for_good": failed_ta
 
         @task
         def part(number: int, dag_run: Any = None) -> None:
-            if dag_run.clear_number == 0:
-                raise TimeoutError(str(number))
             if dag_run.clear_number == 1:
                 raise AirflowSkipException
 
         @task(trigger_rule=TriggerRule.ALL_SKIPPED)
         def nothing_to_do() -> None: ...
 
-        part.expand(number=parts()) >> nothing_to_do()
+        @task(trigger_rule=TriggerRule.ALL_DONE)
+        def check(dag_run: Any = None) -> None:
+            if dag_run.clear_number == 0:
+                raise TimeoutError
+
+        part.expand(number=parts()) >> [nothing_to_do(), check()]
 
 out_of_hand = DagRetry(2, delay=timedelta(hours=1))
 with DAG("outage", schedule=None, **out_of_hand.dag_args()):
