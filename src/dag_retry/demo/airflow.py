@@ -329,6 +329,8 @@ class LiveAirflow:
             # A task's supervisor may notice only at a heartbeat that the task has ended; by default every 5 s.
             "workers__min_heartbeat_interval": 1,
             "dag_processor__refresh_interval": 1,
+            # A callback that comes while its file is parsed waits for the next parse (3.3.2); by default 30 s.
+            "dag_processor__min_file_process_interval": 10,
             "dag_processor__bundle_refresh_check_interval": 1,
             "logging__colored_console_log": False,
             # It looks for new files every second, and says so three times.
