@@ -63,7 +63,7 @@ class Live:
         """Check that runs at rest stay so: a Dag-level callback comes seconds after its run has ended."""
         before = dict(self.ended)
         assert before
-        self.airflow.wait(next(iter(before)), RUN, steady=8)
+        self.airflow.wait(next(iter(before)), RUN, steady=12)
         assert {dag_id: self.airflow.dag_run(dag_id, RUN) for dag_id in before} == before
 
     def record(self, dag_id: str, run_id: str = RUN) -> dict[str, str]:
