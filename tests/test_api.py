@@ -10,10 +10,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from dag_retry import AttemptCounter, ClearRefused, ClearUnconfirmed, FailedTry
-from dag_retry._api import AirflowApi
-from dag_retry._deadline import Deadline
-from dag_retry._finish import finish
-from dag_retry._settings import ApiSettings
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.settings import ApiSettings
+from dag_retry._callback.finish import finish
 from tests.servers import free_port
 from tests.stub_api import Fault, StubApi, after, before, echo
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dag_retry._views import Event
-from dag_retry.plugin.by_hand import Clear, by_hand
+from dag_retry._redis.views import Event
+from dag_retry.plugin.page.by_hand import Clear, by_hand
 
 
 def event(name: str, at: int, reason: str = "") -> Event:

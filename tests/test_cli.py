@@ -21,10 +21,10 @@ import redis
 from pytest_httpserver import HTTPServer
 
 from dag_retry import AttemptCounter, FailedTry, Status
-from dag_retry._keys import Keys
-from dag_retry._overview import Overview
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.overview import Overview
 from dag_retry.cli import airflow_commands, main
-from dag_retry.cli._main import VERBS
+from dag_retry.cli.main import VERBS
 from dag_retry.cli.verbs.dashboards import FILES
 from tests.servers import free_port, until
 from tests.stub_api import StubApi, before

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dag_retry.cli._prometheus import EVENTS
+from dag_retry.cli.prometheus import EVENTS
 
 LUA = Path(__file__).parents[1] / "lua"
 FILES = sorted(LUA.glob("*.lua"))

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import ClearRefused, ClearUnconfirmed, _airflow
-from dag_retry._api import AirflowApi
-from dag_retry._deadline import Deadline
-from dag_retry._settings import ApiSettings
+from dag_retry import ClearRefused, ClearUnconfirmed
+from dag_retry._airflow import sdk
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.settings import ApiSettings
 from tests.stub_api import Fault, StubApi, before, echo
 
 
@@ -125,7 +126,7 @@ class TestCallable:
 
     def test_its_token_is_masked(self, stub: StubApi, ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         masked: list[str | None] = []
-        monkeypatch.setattr(_airflow, "mask", masked.append)
+        monkeypatch.setattr(sdk, "mask", masked.append)
         ours.Tokens = type("Tokens", (), {"get": staticmethod(lambda: "token-0")})
         clear(ApiSettings(stub.url, token_callable="ours:Tokens.get"))
         assert masked == ["token-0"]

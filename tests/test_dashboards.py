@@ -19,10 +19,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dag_retry import AttemptCounter, FailedTry
-from dag_retry._keys import Index, Keys
-from dag_retry._lua import text_of
-from dag_retry._overview import Overview
-from dag_retry.cli._prometheus import EVENTS, Collector
+from dag_retry._redis.keys import Index, Keys
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.scripts import text_of
+from dag_retry.cli.prometheus import EVENTS, Collector
 from dag_retry.cli.verbs.dashboards import FILES
 from dag_retry.cli.verbs.dashboards import text_of as text_of_file
 from tests.servers import unavailable, until

@@ -15,7 +15,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dag_retry import AttemptCounter
-from dag_retry._keys import Keys
+from dag_retry._redis.keys import Keys
 from dag_retry.cli import main
 from tests.servers import AOF, RedisServer, free_port, until
 from tests.stub_api import StubApi, answer

@@ -20,9 +20,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from dag_retry import ClearRefused, ClearUnconfirmed
-from dag_retry._api import AirflowApi
-from dag_retry._deadline import Deadline
-from dag_retry._settings import ApiSettings
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.settings import ApiSettings
 from tests.servers import free_port
 from tests.stub_api import StubApi, before
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dag_retry import AttemptCounter, Claim, CounterError, Status, Verdict
-from dag_retry._keys import Keys
-from dag_retry._overview import Overview
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.overview import Overview
 from tests.claims import RUN, claim, events, record
 
 KEYS = Keys("dag-retry")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from dag_retry import Claim, Verdict
-from dag_retry.sweeper._outbox import Outbox
+from dag_retry._redis.due import Outbox
 
 RUN = ("daily_load", "run")
 ENDINGS = ("succeeded", "exhausted", "blocked", "skipped")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dag_retry import ConfigError, Verdict
-from dag_retry.sweeper._outbox import Outbox
+from dag_retry._redis.due import Outbox
 from tests.claims import RUN, TRY, claim, events, record, told
 
 KEY = "{dag-retry}:v1:run:" + ":".join(RUN)

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
-from dag_retry._keys import Keys
-from dag_retry._overview import Overview
-from dag_retry._views import Event, Unreadable
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.views import Event, Unreadable
 from tests import servers
 
 KEYS = Keys("dag-retry")

@@ -14,10 +14,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from dag_retry import ConfigError, DagRetry
-from dag_retry._conditions import Conditions
-from dag_retry._delay import Delays
-from dag_retry._failure import Failure
-from dag_retry._policy import Policy
+from dag_retry._callback.failure import Failure
+from dag_retry._policy.conditions import Conditions
+from dag_retry._policy.delays import Delays
+from dag_retry._policy.policy import Policy
 from tests.contexts import dag_failed, task_failed
 
 S, HOUR, FOREVER = timedelta(seconds=1), timedelta(hours=1), timedelta(days=10_000)

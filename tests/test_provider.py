@@ -14,7 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dag_retry import ConfigError, DagRetry, _airflow, _settings
+from dag_retry import ConfigError, DagRetry
+from dag_retry._airflow import sdk, settings
 from dag_retry.plugin.connections import CONNECTION_TYPES
 from dag_retry.plugin.options import OPTIONS
 from dag_retry.plugin.provider import get_provider_info
@@ -28,13 +29,13 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, options: dict[str, str]) -> t
         asked.add(key)
         return options.get(key)
 
-    monkeypatch.setattr(_airflow, "option", option)
-    monkeypatch.setattr(_airflow, "connection", lambda _: None)
-    monkeypatch.setattr(_airflow, "base_url", lambda: "https://airflow.example.com")
-    monkeypatch.setattr(_airflow, "mask", lambda _: None)
+    monkeypatch.setattr(sdk, "option", option)
+    monkeypatch.setattr(sdk, "connection", lambda _: None)
+    monkeypatch.setattr(sdk, "base_url", lambda: "https://airflow.example.com")
+    monkeypatch.setattr(sdk, "mask", lambda _: None)
     retry = DagRetry()
     found: list[object] = [retry._policy, retry._counting]
-    for setting in (_settings.redis_url, _settings.api):
+    for setting in (settings.redis_url, settings.api):
         try:
             found.append(setting(None))
         except ConfigError as error:
@@ -100,16 +101,16 @@ def test_the_form_has_the_extras_that_the_code_reads(monkeypatch: pytest.MonkeyP
 
     login = {"conn_type": "x", "host": "h", "port": 1, "schema": "", "login": "u", "password": "p"}
     connection = SimpleNamespace(**login, extra_dejson=Extras())
-    monkeypatch.setattr(_airflow, "connection", lambda _: connection)
-    monkeypatch.setattr(_airflow, "option", lambda _: None)
-    monkeypatch.setattr(_airflow, "mask", lambda _: None)
+    monkeypatch.setattr(sdk, "connection", lambda _: connection)
+    monkeypatch.setattr(sdk, "option", lambda _: None)
+    monkeypatch.setattr(sdk, "mask", lambda _: None)
 
-    _settings.api(None)
+    settings.api(None)
     assert fields["dag_retry_api"] == asked
 
     connection.extra_dejson = {"db": 3, "ssl": True, "ssl_ca_certs": "/ca", "ssl_certfile": "/c", "ssl_keyfile": "/k"}
     assert fields["dag_retry_redis"] == connection.extra_dejson.keys()
-    url = _settings.redis_url(None)
+    url = settings.redis_url(None)
     assert url == "rediss://u:p@h:1/3?ssl_ca_certs=%2Fca&ssl_certfile=%2Fc&ssl_keyfile=%2Fk"
 
 
@@ -118,14 +119,14 @@ def test_a_field_that_was_left_empty_is_none(monkeypatch: pytest.MonkeyPatch) ->
     connection = SimpleNamespace(
         conn_type="x", host="h", port=None, schema=None, login=None, password=None, extra_dejson={}
     )
-    monkeypatch.setattr(_airflow, "connection", lambda _: connection)
-    monkeypatch.setattr(_airflow, "option", lambda _: None)
+    monkeypatch.setattr(sdk, "connection", lambda _: connection)
+    monkeypatch.setattr(sdk, "option", lambda _: None)
     for empty in (None, ""):
         connection.extra_dejson = {"ssl": True, "db": empty, "ssl_ca_certs": empty, "ssl_keyfile": empty}
 
-        assert _settings.redis_url(None) == "rediss://h:6379/0"
+        assert settings.redis_url(None) == "rediss://h:6379/0"
     connection.extra_dejson = {"ssl": True, "ssl_check_hostname": False}
-    assert _settings.redis_url(None) == "rediss://h:6379/0?ssl_check_hostname=False"
+    assert settings.redis_url(None) == "rediss://h:6379/0?ssl_check_hostname=False"
 
 
 @pytest.mark.parametrize("schema", ["provider_info.schema.json", "provider.yaml.schema.json"])

@@ -8,7 +8,7 @@ from multiprocessing.synchronize import Barrier
 import redis
 
 from dag_retry import AttemptCounter, Verdict
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
 from tests.proxy import losing_proxy
 
 PROCESSES = 64

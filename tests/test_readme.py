@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from dag_retry import AttemptCounter, CounterError, DagRetry, _settings
-from dag_retry.sweeper._outbox import Outbox
+from dag_retry import AttemptCounter, CounterError, DagRetry
+from dag_retry._airflow import settings
+from dag_retry._redis.due import Outbox
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -102,8 +103,8 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         name, _, value = line.partition("=")
         if name.startswith("AIRFLOW__DAG_RETRY__"):
             monkeypatch.setenv(name, value)
-    assert urlsplit(_settings.redis_url(None)).hostname == "redis.example.com"
-    api = _settings.api(None)
+    assert urlsplit(settings.redis_url(None)).hostname == "redis.example.com"
+    api = settings.api(None)
     assert (api.url, api.username, api.password) == ("https://airflow.example.com", "retry", "secret")
 
 

@@ -18,7 +18,7 @@ import redis
 import trustme
 
 from dag_retry import AttemptCounter, ConfigError, CounterError, Status, Verdict
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
 from tests.benchmark.measuring import sent
 from tests.servers import RedisServer, free_port, until
 

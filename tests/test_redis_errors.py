@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from dag_retry import AttemptCounter, CounterError, Verdict
-from dag_retry._keys import Keys
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
+from dag_retry._redis.keys import Keys
 from tests.servers import RedisServer, until
 
 RUN = ("daily", "run")

@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, DagRetry, Status, Verdict
-from dag_retry._overview import Overview
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
+from dag_retry._redis.overview import Overview
 from tests.contexts import task_failed
 from tests.servers import RedisServer, until
 from tests.test_readme import commands

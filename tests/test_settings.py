@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 import dag_retry
-from dag_retry import ConfigError, DagRetry, _airflow, _settings
-from dag_retry._redis import connect
-from dag_retry._settings import ApiSettings
+from dag_retry import ConfigError, DagRetry
+from dag_retry._airflow import sdk, settings
+from dag_retry._airflow.settings import ApiSettings
+from dag_retry._redis.connection import connect
 
 
 @pytest.fixture
 def masked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     secrets: list[str | None] = []
-    monkeypatch.setattr(_airflow, "mask", secrets.append)
+    monkeypatch.setattr(sdk, "mask", secrets.append)
     return secrets
 
 
@@ -31,10 +32,10 @@ def put(monkeypatch: pytest.MonkeyPatch, **options: str) -> None:
 class TestRedis:
     def test_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
         put(monkeypatch, redis_url="redis://section/0")
-        assert _settings.redis_url(None) == "redis://section/0"
+        assert settings.redis_url(None) == "redis://section/0"
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_REDIS", "redis://connection:6380/2")
-        assert _settings.redis_url(None) == "redis://connection:6380/2"
-        assert _settings.redis_url("redis://argument/0") == "redis://argument/0"
+        assert settings.redis_url(None) == "redis://connection:6380/2"
+        assert settings.redis_url("redis://argument/0") == "redis://argument/0"
 
     @pytest.mark.parametrize(
         ("connection", "url"),
@@ -51,20 +52,20 @@ class TestRedis:
     )
     def test_connection(self, monkeypatch: pytest.MonkeyPatch, connection: str, url: str) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_REDIS", connection)
-        assert _settings.redis_url(None) == url
+        assert settings.redis_url(None) == url
         connect(url).close()
 
     def test_connection_without_a_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_REDIS", '{"conn_type": "redis"}')
         with pytest.raises(ConfigError, match="'dag_retry_redis' has no host"):
-            _settings.redis_url(None)
+            settings.redis_url(None)
 
     @pytest.mark.parametrize("value", [None, ""])
     def test_unset(self, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
         if value is not None:
             put(monkeypatch, redis_url=value)
         with pytest.raises(ConfigError, match=r"\[dag_retry\] redis_url \(AIRFLOW__DAG_RETRY__REDIS_URL\) is not set"):
-            _settings.redis_url(None)
+            settings.redis_url(None)
 
     @pytest.mark.parametrize(
         "url", ["redis.example.com", "http://host", "redis://host:port", "redis://host/?socket_timeout=soon"]
@@ -78,12 +79,12 @@ class TestRedis:
     )
     def test_password_that_breaks_the_url_is_not_shown(self, url: str) -> None:
         with pytest.raises(ConfigError) as error:
-            connect(_settings.redis_url(url)).ping()
+            connect(settings.redis_url(url)).ping()
         assert "s3" not in str(error.value)
         assert error.value.__cause__ is None
 
     def test_password_is_masked_quoted_or_not(self, masked: list[str]) -> None:
-        _settings.redis_url("redis://user:p%40ss@host/0")
+        settings.redis_url("redis://user:p%40ss@host/0")
         assert masked == ["p%40ss", "p@ss"]
 
     @pytest.mark.parametrize(
@@ -95,15 +96,15 @@ class TestRedis:
         ],
     )
     def test_passwords_of_every_form_are_masked(self, masked: list[str], url: str) -> None:
-        _settings.redis_url(url)
+        settings.redis_url(url)
         assert set(masked) == {"p1", "p2"}
 
     def test_password_that_breaks_the_url_is_masked(self, masked: list[str]) -> None:
-        _settings.redis_url("redis://:s3/cr#et?@host")
+        settings.redis_url("redis://:s3/cr#et?@host")
         assert "s3/cr#et?" in masked
 
     def test_no_password_masks_nothing(self, masked: list[str]) -> None:
-        _settings.redis_url("redis+sentinel://one:26379,two:26379/mymaster/0?socket_timeout=1")
+        settings.redis_url("redis+sentinel://one:26379,two:26379/mymaster/0?socket_timeout=1")
         assert masked == []
 
 
@@ -111,19 +112,19 @@ class TestApi:
     def test_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
         put(monkeypatch, api_token="t")
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://base")
-        assert _settings.api(None) == ApiSettings("https://base", token="t")
+        assert settings.api(None) == ApiSettings("https://base", token="t")
         put(monkeypatch, api_url="https://section")
-        assert _settings.api(None) == ApiSettings("https://section", token="t")
+        assert settings.api(None) == ApiSettings("https://section", token="t")
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", "https://connection")
-        assert _settings.api(None) == ApiSettings("https://connection", token="t")
-        assert _settings.api("https://argument") == ApiSettings("https://argument", token="t")
+        assert settings.api(None) == ApiSettings("https://connection", token="t")
+        assert settings.api("https://argument") == ApiSettings("https://argument", token="t")
 
     def test_user_and_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         put(monkeypatch, api_url="https://af", api_username="u", api_password="p")
-        assert _settings.api(None) == ApiSettings("https://af", username="u", password="p")
+        assert settings.api(None) == ApiSettings("https://af", username="u", password="p")
 
     @pytest.mark.parametrize(
-        ("connection", "settings"),
+        ("connection", "expected"),
         [
             ("https://u:p%40@af:8443", ApiSettings("https://af:8443", username="u", password="p@")),
             ("http://:token@af", ApiSettings("http://af", token="token")),
@@ -146,9 +147,9 @@ class TestApi:
             ),
         ],
     )
-    def test_connection(self, monkeypatch: pytest.MonkeyPatch, connection: str, settings: ApiSettings) -> None:
+    def test_connection(self, monkeypatch: pytest.MonkeyPatch, connection: str, expected: ApiSettings) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", connection)
-        assert _settings.api(None) == settings
+        assert settings.api(None) == expected
 
     @pytest.mark.parametrize(
         ("url", "base"),
@@ -161,20 +162,20 @@ class TestApi:
     )
     def test_url(self, monkeypatch: pytest.MonkeyPatch, url: str, base: str) -> None:
         put(monkeypatch, api_token="t")
-        assert _settings.api(url).url == base
+        assert settings.api(url).url == base
 
     @pytest.mark.parametrize("url", ["airflow:8080", "ftp://af", "http://", "https://af:port"])
     def test_wrong_url(self, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         put(monkeypatch, api_token="t", api_url=url)
         with pytest.raises(ConfigError, match="AIRFLOW__DAG_RETRY__API_URL.*https://airflow.example.com"):
-            _settings.api(None)
+            settings.api(None)
 
     @pytest.mark.parametrize(
         "url", ["u:s3cret@af", "https://u:3#s3cret@af", "https://u:3/s3cret@af", "https://u:3?s3cret@a"]
     )
     def test_wrong_url_with_a_password_is_not_shown(self, url: str) -> None:
         with pytest.raises(ConfigError) as error:
-            _settings.api(url)
+            settings.api(url)
         assert "s3cret" not in str(error.value)
 
     @pytest.mark.parametrize("connection", [None, "https://af", "https://af/?token_path=%2Ft"])
@@ -183,7 +184,7 @@ class TestApi:
         if connection:
             monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", connection)
         with pytest.raises(ConfigError, match="API_TOKEN.*API_USERNAME.*API_PASSWORD.*'dag_retry_api'"):
-            _settings.api(None)
+            settings.api(None)
 
     def test_every_option(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ca_file = tmp_path / "ca.pem"
@@ -191,15 +192,15 @@ class TestApi:
         way = {"token_path": "/login", "ca_file": str(ca_file), "proxy": "http://proxy:3128"}
         put(monkeypatch, api_url="https://af", **{f"api_{name}": value for name, value in way.items()})
         put(monkeypatch, api_client_id="c", api_client_secret="s")
-        assert _settings.api(None) == ApiSettings("https://af", client_id="c", client_secret="s", **way)
+        assert settings.api(None) == ApiSettings("https://af", client_id="c", client_secret="s", **way)
         # The rest is taken from elsewhere, the credentials are not.
-        assert _settings.api("https://u:p@af") == ApiSettings("https://af", username="u", password="p", **way)
+        assert settings.api("https://u:p@af") == ApiSettings("https://af", username="u", password="p", **way)
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", "https://:t@af/?token_path=%2Ft")
-        assert _settings.api(None) == ApiSettings("https://af", token="t", **way | {"token_path": "/t"})
+        assert settings.api(None) == ApiSettings("https://af", token="t", **way | {"token_path": "/t"})
 
     def test_a_callable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         put(monkeypatch, api_url="https://af", api_token_callable="ours:token")
-        assert _settings.api(None) == ApiSettings("https://af", token_callable="ours:token")
+        assert settings.api(None) == ApiSettings("https://af", token_callable="ours:token")
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -230,7 +231,7 @@ class TestApi:
     def test_wrong(self, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], message: str) -> None:
         put(monkeypatch, api_url="https://af", **{f"api_{name}": value for name, value in options.items()})
         with pytest.raises(ConfigError, match=message) as error:
-            _settings.api(None)
+            settings.api(None)
         assert "s3cret" not in str(error.value)
 
     @pytest.mark.parametrize(
@@ -249,17 +250,17 @@ class TestApi:
     def test_wrong_connection(self, monkeypatch: pytest.MonkeyPatch, connection: str, message: str) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_DAG_RETRY_API", connection)
         with pytest.raises(ConfigError, match=message) as error:
-            _settings.api(None)
+            settings.api(None)
         assert "s3cret" not in str(error.value)
 
     def test_the_argument_and_the_url_of_the_section(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ConfigError, match="the argument api holds username without password"):
-            _settings.api("https://u@af")
+            settings.api("https://u@af")
         put(monkeypatch, api_url="https://u:p@af")
-        assert _settings.api(None) == ApiSettings("https://af", username="u", password="p")
+        assert settings.api(None) == ApiSettings("https://af", username="u", password="p")
         put(monkeypatch, api_token="t")
         with pytest.raises(ConfigError, match="2 kinds"):
-            _settings.api(None)
+            settings.api(None)
 
     @pytest.mark.parametrize(
         ("options", "secrets"),
@@ -274,9 +275,9 @@ class TestApi:
         self, monkeypatch: pytest.MonkeyPatch, masked: list[str | None], options: dict[str, str], secrets: list[str]
     ) -> None:
         put(monkeypatch, api_url="https://af", **{f"api_{name}": value for name, value in options.items()})
-        settings = _settings.api(None)
+        found = settings.api(None)
         assert [secret for secret in masked if secret] == secrets
-        assert not any(secret in repr(settings) for secret in secrets)
+        assert not any(secret in repr(found) for secret in secrets)
 
 
 class TestDagRetry:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from dag_retry._hooks import Hooks
-from dag_retry._lua import script
+from dag_retry._policy.hooks import Hooks
+from dag_retry._redis.scripts import script
 from tests.simulation.airflow import Airflow, BrokenPromiseError, Faults, State
 from tests.simulation.flow import VERBS, AskingApi, AskingRedis, Flow, Request
 from tests.simulation.scripts import Scripts

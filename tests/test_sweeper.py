@@ -12,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from dag_retry import ClearRefused, ClearUnconfirmed, ConfigError, CounterError, DagRetry, RunRecord, Status
-from dag_retry.sweeper._sweep import Sweeper, sweeper
+from dag_retry.sweeper.sweeper import Sweeper, sweeper
 from tests.contexts import dag_failed, task_failed
 from tests.servers import free_port
 from tests.stub_api import StubApi, before
@@ -143,7 +143,7 @@ class TestSweep:
     def test_nothing_more_is_taken_while_airflow_is_away(
         self, retry: DagRetry, client: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dag_retry.sweeper._sweep._DEADLINE", 0.5)
+        monkeypatch.setattr("dag_retry.sweeper.sweeper._DEADLINE", 0.5)
         away = Sweeper(client, api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
         retry.on_failure(task_failed())
         is_due(client)

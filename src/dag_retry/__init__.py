@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dag_retry._counter import AttemptCounter
     from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError, ContextError, CounterError, DagRetryError
+    from dag_retry._redis.counter import AttemptCounter
     from dag_retry._retry import DagRetry
-    from dag_retry._words import Claim, FailedTry, Outcome, RunRecord, Status, Verdict
+    from dag_retry._types import Claim, FailedTry, Outcome, RunRecord, Status, Verdict
 
 __version__ = "0.1.0"
 
@@ -35,8 +35,8 @@ __all__ = [
     "Verdict",
 ]
 
-_MODULES = {"DagRetry": "_retry", "AttemptCounter": "_counter"} | dict.fromkeys(
-    ("Claim", "FailedTry", "Outcome", "RunRecord", "Status", "Verdict"), "_words"
+_MODULES = {"DagRetry": "_retry", "AttemptCounter": "_redis.counter"} | dict.fromkeys(
+    ("Claim", "FailedTry", "Outcome", "RunRecord", "Status", "Verdict"), "_types"
 )
 
 

@@ -9,22 +9,22 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from dag_retry import _airflow, _options, _settings
-from dag_retry._conditions import Conditions, Kind
-from dag_retry._delay import Delay, Delays
+from dag_retry._airflow import options, sdk, settings
 from dag_retry._errors import ConfigError
-from dag_retry._hooks import Context, Hook, Hooks, listed
-from dag_retry._keys import Keys
-from dag_retry._lifetimes import Lifetimes
-from dag_retry._policy import Policy, Scope, limited
+from dag_retry._policy.conditions import Conditions, Kind
+from dag_retry._policy.delays import Delay, Delays
+from dag_retry._policy.hooks import Context, Hook, Hooks, listed
+from dag_retry._policy.policy import Policy, Scope, limited
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.lifetimes import Lifetimes
 
 if TYPE_CHECKING:
     from redis import Redis, RedisCluster
 
-    from dag_retry._callbacks import Callbacks
-    from dag_retry._counter import ManualClear, MissingRecord
-    from dag_retry._failure import Failure
-    from dag_retry._words import RunRecord
+    from dag_retry._callback.callbacks import Callbacks
+    from dag_retry._callback.failure import Failure
+    from dag_retry._redis.counter import ManualClear, MissingRecord
+    from dag_retry._types import RunRecord
 
 Level = Literal["both", "dag", "task"]
 
@@ -113,34 +113,34 @@ class DagRetry:
         namespace: str | None = None,
         wait_replicas: int | None = None,
     ) -> None:
-        _airflow.require_fence()
+        sdk.require_fence()
         self._made = time.monotonic()
         self._counting: dict[str, Any] = {
-            "namespace": _settings.namespace(namespace),
-            "ttl": _settings.ttl(ttl),
-            "wait_replicas": _options.whole_number("wait_replicas", wait_replicas, 0, least=0),
+            "namespace": settings.namespace(namespace),
+            "ttl": settings.ttl(ttl),
+            "wait_replicas": options.whole_number("wait_replicas", wait_replicas, 0, least=0),
         }
         # Made here too, so that what a counter would not take is an error of the Dag file.
         Keys(self._counting["namespace"])
         lifetimes = Lifetimes(self._counting["ttl"])
         self._policy = Policy(
-            max_attempts=limited(_attempts(max_attempts), _options.named("max_attempts", max_attempts)),
+            max_attempts=limited(_attempts(max_attempts), options.named("max_attempts", max_attempts)),
             delays=Delays.of(delay, backoff, max_delay, jitter),
-            max_elapsed=_options.duration("max_elapsed", max_elapsed),
-            scope=_options.one_of("scope", scope, ("run", "failed")),
-            run_on_latest_version=_options.flag("run_on_latest_version", run_on_latest_version),
-            skip_if_newer_run=_options.flag("skip_if_newer_run", skip_if_newer_run),
+            max_elapsed=options.duration("max_elapsed", max_elapsed),
+            scope=options.one_of("scope", scope, ("run", "failed")),
+            run_on_latest_version=options.flag("run_on_latest_version", run_on_latest_version),
+            skip_if_newer_run=options.flag("skip_if_newer_run", skip_if_newer_run),
             conditions=Conditions.of(retry_on, give_up_on, task_ids, retry_if, reasons),
-            on_missing_record=_options.one_of(
+            on_missing_record=options.one_of(
                 "on_missing_record", on_missing_record, ("count_from_zero", "start_fresh")
             ),
-            on_manual_clear=_options.one_of("on_manual_clear", on_manual_clear, ("start_fresh", "keep")),
+            on_manual_clear=options.one_of("on_manual_clear", on_manual_clear, ("start_fresh", "keep")),
             longest_delay=lifetimes.longest_delay,
         )
         if not callable(self._policy.delays.delay):
             self._policy.delays_before()
         self._redis = redis
-        self._api = partial(_settings.api, api)
+        self._api = partial(settings.api, api)
         self._hooks = Hooks(
             on_retry=on_retry,
             on_exhausted=on_exhausted,
@@ -165,7 +165,7 @@ class DagRetry:
             is 0 unless given: a task that clears its own run waits that long before it starts again.
         :raises ConfigError: there is no such level, or none with this scope, or a callback is not callable.
         """
-        _options.one_of("level", level, ("both", "dag", "task"))
+        options.one_of("level", level, ("both", "dag", "task"))
         tasks_clear = level != "dag" and self._policy.scope == "run"
         if level == "task" and not tasks_clear:
             raise ConfigError("level is 'task', and scope 'failed' is for the Dag level: use level 'both' or 'dag'")
@@ -223,7 +223,7 @@ class DagRetry:
 
     def _callbacks(self) -> Callbacks:
         # When a run has ended: a Dag file needs none of it.
-        from dag_retry._callbacks import Callbacks
+        from dag_retry._callback.callbacks import Callbacks
 
         return Callbacks(
             self._policy,
@@ -243,7 +243,7 @@ class DagRetry:
 
 def _attempts(argument: int | None) -> int:
     hint = " (to switch retries off, take the callbacks off the Dag)"
-    return _options.whole_number("max_attempts", argument, 3, least=1, hint=hint)
+    return options.whole_number("max_attempts", argument, 3, least=1, hint=hint)
 
 
 def _attached(arguments: dict[str, Any], name: str, callback: Hook) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dag_retry import _airflow
-from dag_retry._hooks import Context
+from dag_retry._airflow import sdk
+from dag_retry._policy.hooks import Context
 from dag_retry._retry import DagRetry
 
 if TYPE_CHECKING:
-    from dag_retry._counter import MissingRecord
-    from dag_retry._failure import Failure
-    from dag_retry._policy import Policy
+    from dag_retry._callback.failure import Failure
+    from dag_retry._policy.policy import Policy
+    from dag_retry._redis.counter import MissingRecord
 
 __all__ = ["cleanup_attempts", "clear_dag_run_on_failure", "read_attempts"]
 
@@ -38,13 +38,13 @@ class _AfterTheRecipe(DagRetry):
     @contextmanager
     def _missing_record(self, failure: Failure, policy: Policy) -> Iterator[MissingRecord | int]:
         name = f"{VARIABLE}{failure.dag_id}::{failure.run_id}"
-        held = _airflow.variable(name)
+        held = sdk.variable(name)
         if held is None or not held.isdecimal():
             yield policy.on_missing_record
             return
         yield int(held)
         # Once: what Redis forgets later is counted by Airflow's clears.
-        _airflow.delete_variable(name)
+        sdk.delete_variable(name)
         log.info("Dag retry: %s attempts of the Variable %r were taken over.", held, name)
 
 

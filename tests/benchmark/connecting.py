@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from redis import Redis
 
 from dag_retry import AttemptCounter
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
 from tests.benchmark.measuring import Bench, Sent, in_turns, sent
 from tests.benchmark.table import Row
 from tests.servers import RedisServer

@@ -89,7 +89,7 @@ def main(url: str, forks: int) -> None:
             import redis  # noqa: F401
 
         def load_ours() -> None:
-            from dag_retry._redis import connect  # noqa: F401
+            from dag_retry._redis.connection import connect  # noqa: F401
 
         return {
             "part_redis": seconds(load_redis),

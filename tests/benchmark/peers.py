@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import WatchError
 
 from dag_retry import AttemptCounter, Verdict
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
 
 CAP = 3
 TTL = 86400

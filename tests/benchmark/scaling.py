@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from dag_retry import AttemptCounter
-from dag_retry._redis import connect
-from dag_retry.sweeper._outbox import Outbox
+from dag_retry._redis.connection import connect
+from dag_retry._redis.due import Outbox
 from tests.benchmark.measuring import Bench, processor_time
 from tests.benchmark.serving import pipelined
 from tests.benchmark.table import Row

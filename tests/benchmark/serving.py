@@ -9,8 +9,8 @@ from itertools import takewhile
 from typing import Any
 
 from dag_retry import AttemptCounter, FailedTry
-from dag_retry._lua import Script, script
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
+from dag_retry._redis.scripts import Script, script
 from tests.benchmark.measuring import Bench, in_turns, served_in_turns
 from tests.benchmark.table import Row
 

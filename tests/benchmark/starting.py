@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dag_retry import AttemptCounter
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
 from tests.benchmark.measuring import Bench
 from tests.benchmark.table import Row
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from dag_retry._redis import connect
+from dag_retry._redis.connection import connect
 from tests.benchmark.measuring import Bench
 from tests.benchmark.serving import pipelined
 from tests.benchmark.table import Row

@@ -22,7 +22,7 @@ from dag_retry import AttemptCounter
 from dag_retry.demo import warm_up
 from dag_retry.demo.airflow import USERNAME
 from dag_retry.demo.database import Run
-from dag_retry.sweeper._sweep import Sweeper
+from dag_retry.sweeper.sweeper import Sweeper
 from tests.live.conftest import ROOT, RUN, Live, live_airflow
 
 pytestmark = pytest.mark.live

@@ -17,11 +17,11 @@ from unittest.mock import patch
 import redis
 from airflow.sdk.exceptions import AirflowFailException
 
-from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry, _counter
-from dag_retry._hooks import Hooks
-from dag_retry._lua import script
-from dag_retry.sweeper import _outbox
-from dag_retry.sweeper._sweep import Sweeper
+from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry
+from dag_retry._policy.hooks import Hooks
+from dag_retry._redis import counter, due
+from dag_retry._redis.scripts import script
+from dag_retry.sweeper.sweeper import Sweeper
 from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost
 
 Kind = Literal["task", "lost", "dag", "success", "sweeper"]
@@ -147,13 +147,13 @@ class Flow:
     def _as(self, callback: Callback) -> Iterator[None]:
         names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=callback.name))
         with (
-            patch("dag_retry._finish.AirflowApi", lambda *_: AskingApi(self)),
-            patch("dag_retry._api.AirflowApi", lambda *_: AskingApi(self)),
-            patch("dag_retry._airflow.count", lambda *_: None),
+            patch("dag_retry._callback.finish.AirflowApi", lambda *_: AskingApi(self)),
+            patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
+            patch("dag_retry._airflow.sdk.count", lambda *_: None),
             patch("tenacity.nap.time.sleep", lambda _: None),
-            patch("dag_retry._finish._LEAST", 0.0 if self._repeats else 1e6),
-            patch.object(_counter, "uuid", names),
-            patch.object(_outbox, "uuid", names),
+            patch("dag_retry._callback.finish._LEAST", 0.0 if self._repeats else 1e6),
+            patch.object(counter, "uuid", names),
+            patch.object(due, "uuid", names),
         ):
             yield
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import fakeredis
 
-from dag_retry._keys import Keys
+from dag_retry._redis.keys import Keys
 
 DAG, RUN = "daily_load", "run"
 EPOCH = 1_800_000_000

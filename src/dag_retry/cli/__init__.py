@@ -10,6 +10,6 @@ Exit codes, for scripts::
     130  stopped
 """
 
-from dag_retry.cli._main import airflow_commands, main
+from dag_retry.cli.main import airflow_commands, main
 
 __all__ = ["airflow_commands", "main"]

@@ -13,7 +13,7 @@ CONNECTION_TYPES: list[dict[str, Any]] = [
     {
         "connection-type": "dag_retry_redis",
         "hook-name": "Dag retry: Redis",
-        "hook-class-name": "dag_retry.plugin.hooks.RedisHook",
+        "hook-class-name": "dag_retry.plugin.connection_hooks.RedisHook",
         "conn-fields": {
             "db": _field("Database", "integer", "Its number; 0 where empty.", minimum=0),
             "ssl": _field("TLS", "boolean", "Whether the port speaks TLS.", default=False),
@@ -35,7 +35,7 @@ CONNECTION_TYPES: list[dict[str, Any]] = [
     {
         "connection-type": "dag_retry_api",
         "hook-name": "Dag retry: Airflow's REST API",
-        "hook-class-name": "dag_retry.plugin.hooks.ApiHook",
+        "hook-class-name": "dag_retry.plugin.connection_hooks.ApiHook",
         "conn-fields": {
             "client_id": _field("Client id", "string", "Logs in with the grant client_credentials (Keycloak)."),
             "client_secret": _field("Client secret", "string", "The client's.", format="password"),

@@ -39,6 +39,6 @@ class DagRetryPlugin(AirflowPlugin):
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Return the page's app, below ``/dag-retry``."""
-        from dag_retry.plugin.app import app
+        from dag_retry.plugin.page.app import app
 
         return [{"name": "Dag retries", "app": app, "url_prefix": f"/{PREFIX}"}]

@@ -10,6 +10,6 @@ of Dags that reads ::
 
 from __future__ import annotations
 
-from dag_retry.sweeper._dag import sweeper_dag
+from dag_retry.sweeper.dag import sweeper_dag
 
 __all__ = ["sweeper_dag"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dag_retry._keys import Keys
+from dag_retry._redis.keys import Keys
 from tests.live.page.conftest import Site
 
 pytestmark = pytest.mark.live

@@ -12,7 +12,7 @@ from airflow.sdk import DAG, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dag_retry import DagRetry
-from dag_retry._holder import Holder
+from dag_retry._callback.holder import Holder
 from dag_retry.demo.barrier import wait_for_siblings
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from dag_retry import _airflow, _settings
-from dag_retry._api import AirflowApi
-from dag_retry._callbacks import share_of
-from dag_retry._deadline import Deadline
+from dag_retry._airflow import sdk, settings
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._callback.callbacks import share_of
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
 from dag_retry._retry import TAG
 from dag_retry.cli.doctor.finding import Finding
@@ -56,11 +56,11 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
     """
     yield _time_left()
     try:
-        settings = _settings.api(None)
+        where = settings.api(None)
     except ConfigError as error:
         yield Finding("Airflow's API", "fault", "its settings are not usable", str(error))
         return
-    api = _Api(settings, Deadline(_SECONDS))
+    api = _Api(where, Deadline(_SECONDS))
     with api:
         try:
             yield _version(str(api.get_public("version").get("version")))
@@ -76,9 +76,9 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
         try:
             api.get("dags", limit=1)
         except (ClearRefused, ClearUnconfirmed) as error:
-            yield _no_login(error, settings)
+            yield _no_login(error, where)
             return
-        yield Finding("login", "ok", f"as {settings.username or settings.client_id or 'the owner of the token'}")
+        yield Finding("login", "ok", f"as {where.username or where.client_id or 'the owner of the token'}")
         if dag_id is None:
             yield Finding("permission to clear", "unknown", "no Dag was named", "name one: dag-retry doctor DAG_ID")
             return
@@ -90,7 +90,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
 
 def _time_left() -> Finding:
     check = "a callback's time"
-    limit = _airflow.task_limit()
+    limit = sdk.task_limit()
     ours = share_of(limit)
     found = f"{ours:.3g} s of the {limit:.3g} s that Airflow leaves a failed task ([core] task_success_overtime, here)"
     remedy = "raise AIRFLOW__CORE__TASK_SUCCESS_OVERTIME to 20 wherever tasks run"
@@ -130,8 +130,8 @@ def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
         yield Finding("clocks", "fault", found, "set both by NTP: what no callback claimed is found by comparing them")
 
 
-def _no_login(error: ClearRefused | ClearUnconfirmed, settings: _settings.ApiSettings) -> Finding:
-    if settings.token and isinstance(error, ClearRefused) and error.reason in ("http_401", "http_403"):
+def _no_login(error: ClearRefused | ClearUnconfirmed, where: settings.ApiSettings) -> Finding:
+    if where.token and isinstance(error, ClearRefused) and error.reason in ("http_401", "http_403"):
         remedy = "the token is over, or not this Airflow's: set a new api_token, or a user and password instead"
     else:
         remedy = "correct api_username and api_password (or what you log in with); see that api_token_path is right"

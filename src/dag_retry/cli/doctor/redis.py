@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dag_retry import _settings
-from dag_retry._counter_error import counter_errors
+from dag_retry._airflow import settings
 from dag_retry._errors import ConfigError, CounterError
-from dag_retry._keys import Keys
-from dag_retry._lua import script
-from dag_retry._overview import Overview
-from dag_retry._record import text
+from dag_retry._redis.errors import counter_errors
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.record import text
+from dag_retry._redis.scripts import script
 from dag_retry.cli.doctor.finding import Finding, refused
 
 _OLDEST = (6, 2)
@@ -57,9 +57,9 @@ def connect() -> tuple[Any, str]:
     :raises ConfigError: a setting is missing or wrong.
     :raises CounterError: no node of the Cluster answers.
     """
-    from dag_retry._redis import connect
+    from dag_retry._redis.connection import connect
 
-    return connect(_settings.redis_url(None), timeout=2), _settings.namespace()
+    return connect(settings.redis_url(None), timeout=2), settings.namespace()
 
 
 def not_connected(error: ConfigError | CounterError) -> Finding:

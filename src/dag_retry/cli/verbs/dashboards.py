@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from importlib import resources
 
-from dag_retry.cli._output import Output, grid
-from dag_retry.cli._session import json_argument
+from dag_retry.cli.output import Output, grid
+from dag_retry.cli.session import json_argument
 
 FILES = {
     "grafana-redis.json": "Grafana dashboard, data source Redis (plugin redis-datasource): reads the keys themselves",

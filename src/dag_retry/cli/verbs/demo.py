@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 
-from dag_retry.cli._output import Output
+from dag_retry.cli.output import Output
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

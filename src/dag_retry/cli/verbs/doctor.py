@@ -6,11 +6,11 @@ import argparse
 from contextlib import ExitStack, closing
 
 from dag_retry._errors import ConfigError, CounterError
-from dag_retry._overview import Overview
-from dag_retry.cli._output import Output, cell, grid
-from dag_retry.cli._session import json_argument
+from dag_retry._redis.overview import Overview
 from dag_retry.cli.doctor import airflow, redis
 from dag_retry.cli.doctor.finding import Finding
+from dag_retry.cli.output import Output, cell, grid
+from dag_retry.cli.session import json_argument
 
 _STYLES = {"ok": "green", "unknown": "bright_black", "warning": "yellow", "fault": "bold red"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from dag_retry.cli._output import EVENT_HEADS, Output, event_row, grid
-from dag_retry.cli._session import connected, dag_argument, json_argument, limit_argument
+from dag_retry.cli.output import EVENT_HEADS, Output, event_row, grid
+from dag_retry.cli.session import connected, dag_argument, json_argument, limit_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dag_retry._keys import Index
-from dag_retry._views import Unreadable
-from dag_retry._words import RunRecord, Status
-from dag_retry.cli._output import Output, runs
-from dag_retry.cli._session import age, connected, dag_argument, json_argument, limit_argument
+from dag_retry._redis.keys import Index
+from dag_retry._redis.views import Unreadable
+from dag_retry._types import RunRecord, Status
+from dag_retry.cli.output import Output, runs
+from dag_retry.cli.session import age, connected, dag_argument, json_argument, limit_argument
 
 _WHICH: dict[str, tuple[Index, ...]] = {
     "open": ("attention", "active"),

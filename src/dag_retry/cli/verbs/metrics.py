@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import threading
 
-from dag_retry.cli._output import Output
-from dag_retry.cli._session import connected, positive
+from dag_retry.cli.output import Output
+from dag_retry.cli.session import connected, positive
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-    from dag_retry.cli._prometheus import Collector
+    from dag_retry.cli.prometheus import Collector
 
     with connected() as session:
         registry = CollectorRegistry(auto_describe=False)

@@ -9,10 +9,10 @@ import argparse
 
 from rich.table import Table
 
-from dag_retry import _settings
-from dag_retry._deadline import Deadline
-from dag_retry.cli._output import Output
-from dag_retry.cli._session import json_argument
+from dag_retry._airflow import settings
+from dag_retry._airflow.deadline import Deadline
+from dag_retry.cli.output import Output
+from dag_retry.cli.session import json_argument
 
 _SECONDS = 300.0
 
@@ -25,9 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
-    from dag_retry.cli._variables import Variables
+    from dag_retry.cli.variables import Variables
 
-    with Variables(_settings.api(None), Deadline(_SECONDS)) as variables:
+    with Variables(settings.api(None), Deadline(_SECONDS)) as variables:
         found = list(variables.leftovers())
         removed = {each.name for each in found if args.remove and not each.in_flight}
         if removed:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from dag_retry.cli._output import Output
-from dag_retry.cli._session import connected, json_argument, operator, run_arguments
+from dag_retry.cli.output import Output
+from dag_retry.cli.session import connected, json_argument, operator, run_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

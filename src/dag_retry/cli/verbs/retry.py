@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from datetime import datetime, timezone
 
-from dag_retry import _settings
-from dag_retry._deadline import Deadline
+from dag_retry._airflow import settings
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._callback.holder import SWEEPER_DAG
 from dag_retry._errors import DagRetryError
-from dag_retry._holder import SWEEPER_DAG
-from dag_retry._views import Unreadable
-from dag_retry._words import RunRecord, Status
-from dag_retry.cli._output import Output
-from dag_retry.cli._session import connected, json_argument, operator, run_arguments
+from dag_retry._redis.views import Unreadable
+from dag_retry._types import RunRecord, Status
+from dag_retry.cli.output import Output
+from dag_retry.cli.session import connected, json_argument, operator, run_arguments
 
 _SECONDS = 30.0
 
@@ -41,9 +41,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if record.status is Status.RETRYING or (record.status is Status.CLAIMED and record.due_at > now):
         return out.answer(*named, f"{record.status.value}: it is retried already", done=False)
 
-    from dag_retry._api import AirflowApi
+    from dag_retry._airflow.api import AirflowApi
 
-    with AirflowApi(_settings.api(None), Deadline(_SECONDS)) as api:
+    with AirflowApi(settings.api(None), Deadline(_SECONDS)) as api:
         # Somebody may have cleared it: the record learns of that only when the run ends.
         state = api.state(*named)
         if state in ("queued", "running"):
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _call_sweeper(now: int) -> str:
     """Have the sweeper's Dag run, if there is one, and say who sweeps."""
-    from dag_retry._api import AirflowApi
+    from dag_retry._airflow.api import AirflowApi
 
     at = datetime.fromtimestamp(now / 1000, tz=timezone.utc)
     try:
-        with AirflowApi(_settings.api(None), Deadline(_SECONDS)) as api:
+        with AirflowApi(settings.api(None), Deadline(_SECONDS)) as api:
             if api.trigger(SWEEPER_DAG, f"hastened__{at.isoformat()}", at):
                 return f"the Dag {SWEEPER_DAG}"
     except DagRetryError as error:

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from dag_retry._views import Event, Unreadable
-from dag_retry.cli._output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
-from dag_retry.cli._session import connected, json_argument, run_arguments
+from dag_retry._redis.views import Event, Unreadable
+from dag_retry.cli.output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
+from dag_retry.cli.session import connected, json_argument, run_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

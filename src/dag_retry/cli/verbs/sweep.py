@@ -10,8 +10,8 @@ import logging
 import sys
 from datetime import timedelta
 
-from dag_retry.cli._output import Output
-from dag_retry.cli._session import age
+from dag_retry.cli.output import Output
+from dag_retry.cli.session import age
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
-    from dag_retry.sweeper._service import serve, sweep_once
+    from dag_retry.sweeper.service import serve, sweep_once
 
     log = logging.getLogger("dag_retry")
     if not log.handlers:

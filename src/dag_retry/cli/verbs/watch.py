@@ -11,10 +11,10 @@ import time
 from rich.console import Group
 from rich.live import Live
 
-from dag_retry._keys import Index
-from dag_retry._overview import Overview
-from dag_retry.cli._output import EVENT_HEADS, Output, at, event_row, grid, runs
-from dag_retry.cli._session import connected, dag_argument, json_argument, positive
+from dag_retry._redis.keys import Index
+from dag_retry._redis.overview import Overview
+from dag_retry.cli.output import EVENT_HEADS, Output, at, event_row, grid, runs
+from dag_retry.cli.session import connected, dag_argument, json_argument, positive
 
 _EVENTS = 10
 

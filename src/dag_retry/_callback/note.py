@@ -1,0 +1,55 @@
+"""What is to be read of a retry in Airflow's own UI: a line in the note of the run."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._types import Claim, RunRecord, Status
+
+log = logging.getLogger(__name__)
+
+# `DAGRunPatchBody.note` takes no more (3.2.2 and 3.3.2).
+_MOST = 1000
+_OURS = re.compile(r"^Dag retry\b.*\n?", re.MULTILINE)
+
+
+def write_note(session: AirflowApi, status: Status, what: Claim | RunRecord, reason: str) -> None:
+    """Say in a run's note how it stands, in a line of our own behind what a person wrote there.
+
+    That fails without harm: a note is no promise.
+
+    :param session: with Airflow.
+    :param status: where the run stands.
+    :param what: the claim or the record.
+    :param reason: why, as a code.
+    """
+    line = _line(status, what, reason)
+    try:
+        session.note(what.dag_id, what.run_id, lambda note: _with(note, line))
+    except (ClearRefused, ClearUnconfirmed) as error:
+        log.info("Dag retry: the note of run %r of Dag %r was not written: %s.", what.run_id, what.dag_id, error)
+
+
+def _line(status: Status, what: Claim | RunRecord, reason: str) -> str:
+    failed = what.failed_try
+    index = f"[{failed.map_index}]" if failed.map_index >= 0 else ""
+    cause = ": ".join(filter(None, (f"{failed.task_id}{index}", failed.error)))
+    if status in (Status.RETRYING, Status.WAITING):
+        return f"Dag retry {what.attempt}/{what.max_attempts}: {cause}"
+    ended = {
+        Status.SUCCEEDED: f"recovered on attempt {what.attempt}",
+        Status.EXHAUSTED: f"gave up after {what.attempt}: {cause}",
+        Status.BLOCKED: f"blocked ({reason}): {cause}",
+        Status.SKIPPED: f"not retried ({reason}): {cause}",
+    }
+    return f"Dag retry: {ended[status]}"
+
+
+def _with(note: str, line: str) -> str | None:
+    """Return a note with a line of ours in place of the last one; None where it has no room."""
+    others = _OURS.sub("", note).rstrip("\n")
+    revised = f"{others}\n{line}" if others else line
+    return revised if len(revised) <= _MOST and revised != note else None

@@ -1,0 +1,134 @@
+"""Which failures are to be retried."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from dag_retry._airflow import options
+from dag_retry._errors import ConfigError
+
+if TYPE_CHECKING:
+    from dag_retry._callback.failure import Failure
+
+Kind: TypeAlias = type[BaseException] | str
+
+# What Airflow gives as `reason` to a Dag's failure callback: `DagRun.update_state` and, for the time-out,
+# `SchedulerJobRunner._schedule_dag_run` (3.2.2 and 3.3.2).
+REASONS = ("task_failure", "timed_out", "all_tasks_deadlocked")
+
+
+class Conditions(NamedTuple):
+    """What must hold for a failure to be retried; the parameters are those of ``DagRetry``.
+
+    The Dag level knows no exception: there a task-level callback has left its verdict in the record.
+    """
+
+    retry_on: Sequence[Kind]
+    give_up_on: Sequence[Kind]
+    task_ids: Collection[str]
+    retry_if: Callable[[Any], object] | None
+    reasons: Collection[str]
+
+    @classmethod
+    def of(
+        cls,
+        retry_on: Kind | Sequence[Kind] | None,
+        give_up_on: Kind | Sequence[Kind] | None,
+        task_ids: str | Sequence[str] | None,
+        retry_if: Callable[[Any], object] | None,
+        reasons: str | Sequence[str] | None,
+    ) -> Conditions:
+        """Return the conditions that arguments of ``DagRetry``, or options of the section, say.
+
+        :raises ConfigError: one of them is not usable.
+        """
+        if retry_if is not None and not callable(retry_if):
+            raise ConfigError(f"retry_if is {retry_if!r}: use a function of the context")
+        for task_id in (listed := options.listed("task_ids", task_ids)):
+            if not isinstance(task_id, str) or not task_id:
+                raise ConfigError(f"task_ids has {task_id!r}: use the ids of tasks, e.g. ['validate']")
+        chosen = options.listed("reasons", reasons) or list(REASONS)
+        for reason in chosen:
+            if reason not in REASONS:
+                raise ConfigError(f"{options.named('reasons', reasons)} has {reason!r}: use {', '.join(REASONS)}")
+        return cls(
+            _kinds("retry_on", retry_on),
+            _kinds("give_up_on", give_up_on),
+            listed,
+            retry_if,
+            chosen,
+        )
+
+    def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
+        """Return why a failure is not to be retried, as a code; empty where it is.
+
+        :raises ConfigError: a name is that of no exception, or ``retry_if`` failed.
+        """
+        reason = context.get("reason")
+        if reason is not None and reason not in self.reasons:
+            return "reason_not_retryable"
+        # At a time-out or a deadlock the context names some task that has not failed.
+        if self.task_ids and reason in (None, "task_failure") and failure.failed_try.task_id not in self.task_ids:
+            return "task_not_retryable"
+        exception = context.get("exception")
+        if isinstance(exception, BaseException) and not self._retryable(exception):
+            return "exception_not_retryable"
+        if self.retry_if and not self._asked(context):
+            return "retry_if"
+        return ""
+
+    def _retryable(self, exception: BaseException) -> bool:
+        from airflow.sdk.exceptions import AirflowFailException
+
+        if isinstance(exception, (AirflowFailException, *map(_resolved, self.give_up_on))):
+            return False
+        return not self.retry_on or isinstance(exception, tuple(map(_resolved, self.retry_on)))
+
+    def _asked(self, context: Mapping[str, Any]) -> bool:
+        assert self.retry_if  # noqa: S101
+        try:
+            return bool(self.retry_if(context))
+        except Exception as error:
+            raise ConfigError(f"retry_if raised {error!r}: mend the function") from error
+
+
+def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
+    kinds = options.listed(key, argument)
+    for kind in kinds:
+        if isinstance(kind, str) and _may_exist(kind):
+            continue
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise ConfigError(
+                f"{options.named(key, argument)} has {kind!r}, which is no exception: use a class, or its name, e.g. "
+                "'requests.exceptions.ConnectionError'"
+            )
+    return kinds
+
+
+def _may_exist(name: str) -> bool:
+    """Tell whether there may be such an exception, without importing what the Dag file has not."""
+    module, _, _ = name.rpartition(".")
+    if not module or module in sys.modules:
+        try:
+            _resolved(name)
+        except ConfigError:
+            return False
+        return True
+    return all(part.isidentifier() for part in name.split(".")) and find_spec(name.partition(".")[0]) is not None
+
+
+def _resolved(kind: Kind) -> type[BaseException]:
+    if isinstance(kind, type):
+        return kind
+    try:
+        found = resolve_name(kind) if "." in kind else getattr(builtins, kind)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{kind!r} can't be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, BaseException)):
+        raise ConfigError(f"{kind!r} is no exception")
+    return found

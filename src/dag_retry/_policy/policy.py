@@ -1,0 +1,123 @@
+"""What is retried, how often, when and how: all that a Dag, and the operator of a single run, can choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from dag_retry._airflow import options
+from dag_retry._errors import ConfigError
+from dag_retry._policy.conditions import Conditions
+from dag_retry._policy.delays import Delays
+
+if TYPE_CHECKING:
+    from dag_retry._callback.failure import Failure
+    from dag_retry._redis.counter import ManualClear, MissingRecord
+    from dag_retry._types import ClearOption
+
+Scope = Literal["run", "failed"]
+
+# The key of `dag_run.conf`, and of a Dag's params, that holds other limits.
+OVERRIDES = "dag_retry"
+
+
+class Policy(NamedTuple):
+    """The policy of a Dag, or of one run; the parameters are those of ``DagRetry``.
+
+    :param longest_delay: what a record can keep.
+    :param enabled: whether this run is retried at all.
+    """
+
+    max_attempts: int
+    delays: Delays
+    max_elapsed: timedelta | None
+    scope: Scope
+    run_on_latest_version: bool
+    skip_if_newer_run: bool
+    conditions: Conditions
+    on_missing_record: MissingRecord
+    on_manual_clear: ManualClear
+    longest_delay: timedelta
+    enabled: bool = True
+
+    def of_run(self, context: Mapping[str, Any]) -> Policy:
+        """Return the policy of a run: the limits that its Dag's params, or its own conf, hold under ``dag_retry``.
+
+        :param context: what Airflow gave to the callback.
+        :raises ConfigError: such a limit is not usable, or above ``max_attempts_limit``.
+        """
+        of_dag = (context.get("params") or {}).get(OVERRIDES)
+        # A run's conf may stand in the params too; the nearest wins.
+        of_run = (getattr(context["dag_run"], "conf", None) or {}).get(OVERRIDES)
+        policy = self
+        for where, overrides in ((f"params[{OVERRIDES!r}]", of_dag), (f"dag_run.conf[{OVERRIDES!r}]", of_run)):
+            if overrides is not None:
+                policy = policy._overridden(where, overrides)
+        return policy
+
+    def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
+        """Return why a failure is not to be retried, as a code; empty where it is.
+
+        :raises ConfigError: a condition can't be evaluated.
+        """
+        return self.conditions.skip(failure, context) if self.enabled else "disabled"
+
+    def delays_before(self) -> list[timedelta]:
+        """Return the delay before each attempt; the last one holds for all that follow.
+
+        :raises ConfigError: the function that says it failed, or a delay is longer than a record can keep.
+        """
+        return self.delays.before(self.max_attempts, longest=self.longest_delay)
+
+    def options(self, reason: str | None) -> set[ClearOption]:
+        """Return how the run is to be cleared.
+
+        :param reason: Airflow's reason at the Dag level. After a time-out or a deadlock the tasks that were not done
+            have not failed, and clearing the failed ones would not run them.
+        """
+        chosen: dict[ClearOption, bool] = {
+            "only_failed": self.scope == "failed" and reason == "task_failure",
+            "run_on_latest_version": self.run_on_latest_version,
+            "skip_if_newer_run": self.skip_if_newer_run,
+        }
+        return {option for option, wanted in chosen.items() if wanted}
+
+    def _overridden(self, where: str, overrides: Any) -> Policy:
+        if not isinstance(overrides, Mapping):
+            raise ConfigError(f"{where} is {overrides!r}: use an object, e.g. {{'max_attempts': 5}}")
+        policy = self
+        for key, value in overrides.items():
+            if key == "max_attempts" and isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+                policy = policy._replace(max_attempts=limited(value, f"{where}[{key!r}]"))
+            elif key == "enabled" and isinstance(value, bool):
+                policy = policy._replace(enabled=value)
+            elif key == "delay" and (delay := _delay(value)):
+                policy = policy._replace(delays=self.delays._replace(delay=delay, backoff=1))
+            else:
+                raise ConfigError(
+                    f"{where}[{key!r}] is {value!r}: use max_attempts (1 or more), delay (seconds, or a list of such) "
+                    "and enabled (true or false)"
+                )
+        return policy
+
+
+def limited(max_attempts: int, where: str) -> int:
+    """Return a number of attempts that the deployment allows.
+
+    :param where: where it is set.
+    :raises ConfigError: it is above the section's ``max_attempts_limit``.
+    """
+    limit = options.whole_number("max_attempts_limit", None, 0, least=0)
+    if limit and max_attempts > limit:
+        raise ConfigError(
+            f"{where} is {max_attempts}, and {options.named('max_attempts_limit')} allows {limit}: use no more"
+        )
+    return max_attempts
+
+
+def _delay(value: Any) -> list[timedelta] | None:
+    values = value if isinstance(value, list) else [value]
+    delays = [options.seconds(each) for each in values if not isinstance(each, (bool, str))]
+    usable = [delay for delay in delays if delay is not None and delay >= timedelta(0)]
+    return usable if usable and len(usable) == len(values) else None

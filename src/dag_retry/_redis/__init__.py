@@ -1,0 +1,1 @@
+"""The attempt counter and its reads. This room knows Redis, and nothing of Airflow or HTTP."""

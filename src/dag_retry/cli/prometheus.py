@@ -1,0 +1,93 @@
+"""What Redis holds, as Prometheus reads it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector as BaseCollector
+
+from dag_retry._errors import CounterError
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.views import Sizes
+from dag_retry._types import RunRecord
+
+EVENTS = (
+    "won",
+    "lost",
+    "taken_over",
+    "cleared",
+    "exhausted",
+    "blocked",
+    "skipped",
+    "unclaimed",
+    "succeeded",
+    "hastened",
+    "reset",
+)
+"""Each is there from the beginning, with 0: of one that begins with 1 Prometheus sees no increase."""
+
+_SIZES = {
+    "active": "Runs that wait for their retry, are about to be cleared, or are on their next attempt.",
+    "attention": "Runs that need a human: exhausted, blocked, skipped or unclaimed.",
+    "due": "Runs at which somebody must look, now or later.",
+    "overdue": "Runs at which somebody should have looked by now.",
+    "recent": "Runs that changed last, 10,000 at most.",
+}
+
+
+class Collector(BaseCollector):
+    """Reads when it is asked, one after the other.
+
+    :param overview: from where.
+    """
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        # The client's count of tries is one for all threads.
+        self._one_at_a_time = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; of a Redis that does not answer only that."""
+        with self._one_at_a_time:
+            try:
+                metrics = [*self._collect()]
+            except CounterError as error:
+                print(f"dag-retry: {error}")
+                metrics = []
+        yield GaugeMetricFamily("dag_retry_up", "Whether Redis answered.", value=bool(metrics))
+        yield from metrics
+
+    def _collect(self) -> Iterator[Metric]:
+        overview = self._overview
+        sizes = overview.sizes()
+        for name, what in _SIZES.items():
+            yield GaugeMetricFamily(f"dag_retry_{name}_runs", what, value=getattr(sizes, name))
+        yield GaugeMetricFamily(
+            "dag_retry_overdue_seconds",
+            "For how long the run that is overdue longest has been.",
+            value=self._overdue(sizes),
+        )
+        runs = GaugeMetricFamily(
+            "dag_retry_dag_runs", "Recent runs of a Dag: active, attention or succeeded.", labels=["dag_id", "state"]
+        )
+        outcomes = overview.outcomes(since=0)
+        for dag_id, states in outcomes.items():
+            for state in ("active", "attention", "succeeded"):
+                runs.add_metric([dag_id, state], states[state])
+        yield runs
+        everything, *of_dags = overview.stats_of([None, *outcomes])
+        events = CounterMetricFamily("dag_retry_events", "Events, of all Dags.", labels=["event"])
+        for event in sorted({*EVENTS, *everything}):
+            events.add_metric([event], everything.get(event, 0))
+        yield events
+        per_dag = CounterMetricFamily("dag_retry_dag_events", "Events, per Dag.", labels=["dag_id", "event"])
+        for dag_id, stats in zip(outcomes, of_dags, strict=True):
+            for event in sorted({*EVENTS, *stats}):
+                per_dag.add_metric([dag_id, event], stats.get(event, 0))
+        yield per_dag
+
+    def _overdue(self, sizes: Sizes) -> float:
+        longest = self._overview.runs("due", until=sizes.now, limit=1).runs
+        return (sizes.now - longest[0].due_at) / 1000 if longest and isinstance(longest[0], RunRecord) else 0

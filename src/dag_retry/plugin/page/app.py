@@ -1,0 +1,164 @@
+"""The page's app, which Airflow mounts at ``/dag-retry``: some files, and what they ask for as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_access_view
+from airflow.api_fastapi.logging.decorators import action_logging
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+
+from dag_retry._airflow import settings
+from dag_retry._errors import DagRetryError
+from dag_retry._redis.connection import Client, connect
+from dag_retry._redis.counter import AttemptCounter
+from dag_retry._redis.overview import Overview
+from dag_retry._types import Status
+from dag_retry.plugin.page.access import AccessDep, same_site
+from dag_retry.plugin.page.board import Board
+
+STATIC = Path(__file__).parent / "static"
+FILES = {file.name: file for file in STATIC.iterdir()}
+FILES |= {"": FILES["index.html"], "run": FILES["run.html"]}
+
+HEADERS = {
+    # Only what lies beside it, and nothing that a dag_id or an error text could turn into script, style or a form.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+app = FastAPI(
+    title="Dag retries",
+    dependencies=[Depends(requires_access_view(AccessView.WEBSITE))],
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+)
+
+
+@app.middleware("http")
+async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers.update(HEADERS)
+    return response
+
+
+@app.exception_handler(DagRetryError)
+async def _say_why(request: Request, error: Exception) -> JSONResponse:
+    """Redis is away, or a setting is wrong: the message says what to do."""
+    return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@app.exception_handler(HTTPStatus.UNAUTHORIZED)
+async def _log_in(request: Request, error: HTTPException) -> Response:
+    """Send a browser that asks for a page to Airflow's login, and back; who asks for data is refused."""
+    if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
+        return await http_exception_handler(request, error)
+    # The root path is where Airflow is reached, and our prefix. All pages lie right below it.
+    here = f"{request.scope['root_path']}/{request.path_params.get('name', '')}"
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"../api/v2/auth/login?next={quote(here + query, safe='')}", HTTPStatus.SEE_OTHER)
+
+
+@lru_cache(maxsize=1)
+def _client(url: str) -> Client:
+    """Return one client, with its pool of connections, for all requests."""
+    return connect(url)
+
+
+# The settings are asked for each time: a Connection may be edited while the server runs.
+def _overview() -> Overview:
+    return Overview(_client(settings.redis_url(None)), namespace=settings.namespace())
+
+
+def _counter() -> AttemptCounter:
+    client = _client(settings.redis_url(None))
+    return AttemptCounter(client, namespace=settings.namespace(), ttl=settings.ttl())
+
+
+def _board(overview: Annotated[Overview, Depends(_overview)], access: AccessDep, session: SessionDep) -> Board:
+    return Board(overview, access, session)
+
+
+DagId = Annotated[str, Query(pattern=r"^[\w.-]+$", max_length=250)]
+RunId = Annotated[str, Query(min_length=1)]
+BoardDep = Annotated[Board, Depends(_board)]
+CounterDep = Annotated[AttemptCounter, Depends(_counter)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+# Of lists the rows are what access is asked for: FAB refuses all Dags at once to who may read one of them.
+@app.get("/api/runs")
+def runs(board: BoardDep, dag: str = "", status: Status | None = None, limit: Limit = 25) -> JSONResponse:
+    """Return what needs a human, what is retrying now, and what changed last."""
+    return JSONResponse(board.sections(dag=dag, status=status and status.value, limit=limit))
+
+
+@app.get("/api/recovery")
+def recovery(board: BoardDep, dag: str = "") -> JSONResponse:
+    """Return what became of each Dag's runs in the last 30 days."""
+    return JSONResponse(board.recovery(dag=dag))
+
+
+@app.get("/api/run", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))])
+def run(board: BoardDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+    """Return all that is known of one run."""
+    return JSONResponse(board.run(dag_id, run_id))
+
+
+# A run is retried by Airflow's own endpoint, which the page calls as its user. These change what Redis holds, and are
+# logged where Airflow logs that.
+def _action(event: str) -> list[Any]:
+    return [
+        Depends(same_site),
+        Depends(requires_access_dag("PUT", DagAccessEntity.RUN)),
+        Depends(action_logging(event=f"dag_retry.{event}")),
+    ]
+
+
+@app.post("/api/hasten", dependencies=_action("hasten"))
+def hasten(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+    """Have a run that waits cleared now."""
+    return _done(counter.hasten(dag_id, run_id, holder=user.get_name()), "this run does not wait (any more)")
+
+
+@app.post("/api/cancel", dependencies=_action("cancel"))
+def cancel(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+    """Have the failure of a run not retried."""
+    return _done(counter.cancel(dag_id, run_id, holder=user.get_name()), "there is no retry to come (any more)")
+
+
+@app.post("/api/reset", dependencies=_action("reset"))
+def reset(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+    """Have the attempts of a run counted anew."""
+    return _done(counter.reset(dag_id, run_id, holder=user.get_name()), "nothing is known of this run (any more)")
+
+
+def _done(done: bool, why_not: str) -> JSONResponse:
+    if not done:
+        raise HTTPException(HTTPStatus.CONFLICT, why_not)
+    return JSONResponse({})
+
+
+@app.get("/")
+@app.get("/{name}")
+def page(name: str = "") -> FileResponse:
+    """Return one of our files."""
+    file = FILES.get(name)
+    if file is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return FileResponse(file)

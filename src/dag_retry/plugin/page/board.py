@@ -1,0 +1,168 @@
+"""What the page shows, from Redis and from Airflow's own database: only what its user may read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from airflow.models.dagrun import DagRun
+from airflow.models.log import Log
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from dag_retry._redis.keys import Index
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.views import Event, Page, Unreadable
+from dag_retry._types import RunRecord
+from dag_retry.plugin.page.access import Access
+from dag_retry.plugin.page.by_hand import Clear, by_hand
+
+OVERDUE = timedelta(minutes=1)
+"""How late a retry may be before the page says that nobody sees to it. A sweeper comes by every few seconds."""
+WINDOW = timedelta(days=30)
+"""Over which the recovery rate is told; as long as Redis keeps the indexes at least."""
+
+# How a clear by hand stands in Airflow's audit log (the endpoints' names).
+_CLEARS = ("clear_dag_run", "post_clear_task_instances")
+_MS = timedelta(milliseconds=1)
+
+# Which statuses each section shows. An ending that was not told yet is due as well, and stands in `attention`.
+_HELD: dict[Index, frozenset[str]] = {
+    "attention": frozenset({"exhausted", "blocked", "skipped", "unclaimed"}),
+    "active": frozenset({"waiting", "claimed", "retrying"}),
+    "recent": frozenset({"succeeded"}),
+}
+_DUE = {"waiting", "claimed"}
+
+Row = dict[str, Any]
+
+
+class Board:
+    """The rows for one user.
+
+    Every method raises :class:`CounterError` where Redis is away.
+
+    :param overview: of Redis.
+    :param access: of the user.
+    :param session: of Airflow's database.
+    """
+
+    def __init__(self, overview: Overview, access: Access, session: Session) -> None:
+        self._overview = overview
+        self._access = access
+        self._session = session
+
+    def sections(self, *, dag: str = "", status: str | None = None, limit: int = 25) -> dict[str, Any]:
+        """Return what needs a human, what is retrying now, and what changed last, with how many there are.
+
+        :param dag: only Dags whose id holds this, in whatever case.
+        :param status: only runs in this status.
+        :param limit: how many rows of each.
+        """
+        dag_ids = self._dag_ids(dag)
+        statuses = None if status is None else {status}
+        now = self._overview.now()
+        late = now - OVERDUE // _MS
+        read = partial(self._overview.runs, dag_ids=dag_ids, limit=limit)
+        # Where one status is asked for, it stands in one index; those that are over are in `recent` alone.
+        wanted = {name for name, held in _HELD.items() if status is None or status in held}
+        pages: dict[str, Page] = dict.fromkeys(("overdue", *_HELD), Page([], None))
+        if "active" in wanted and status != "retrying":
+            pages["overdue"] = read("due", statuses=statuses or _DUE, until=late)
+        for name in wanted:
+            pages[name] = read(name, statuses=statuses)
+        rows = self._rows([record for page in pages.values() for record in page.runs], late)
+        sections = {
+            name: [rows[run] for record in page.runs if (run := (record.dag_id, record.run_id)) in rows]
+            for name, page in pages.items()
+        }
+        sections["attention"] = sections.pop("overdue") + sections["attention"]
+        sections["active"] = [row for row in sections["active"] if not row.get("overdue")]
+        more = [name for name in sections if pages[name].offset is not None]
+        return {"now": now, "sections": sections, "more": more}
+
+    def recovery(self, *, dag: str = "") -> list[dict[str, Any]]:
+        """Return per Dag how many of the runs that failed in the last 30 days succeeded, need a human, or are retrying.
+
+        :param dag: only Dags whose id holds this.
+        """
+        since = self._overview.now() - WINDOW // _MS
+        outcomes = self._overview.outcomes(since=since, dag_ids=self._dag_ids(dag))
+        self._access.look_up(outcomes)
+        return [
+            {"dag_id": dag_id, "outcomes": counts}
+            for dag_id, counts in outcomes.items()
+            if self._access.may("GET", dag_id)
+        ]
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return all that is known of one run; its row is None where it never failed.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        """
+        now = self._overview.now()
+        record = self._overview.run(dag_id, run_id)
+        rows = {} if record is None else self._rows([record], now - OVERDUE // _MS)
+        events = self._overview.timeline(dag_id, run_id)
+        return {
+            "now": now,
+            "row": rows.get((dag_id, run_id)),
+            "airflow": self._airflow([(dag_id, run_id)]).get((dag_id, run_id)),
+            "events": [event._asdict() for event in events],
+            "by_hand": self._clears_by_hand(dag_id, run_id, events) if self._access.may_audit(dag_id) else [],
+        }
+
+    def _dag_ids(self, dag: str) -> set[str]:
+        return {dag_id for dag_id in self._access.readable if dag.lower() in dag_id.lower()}
+
+    def _rows(self, records: Iterable[RunRecord | Unreadable], late: int) -> dict[tuple[str, str], Row]:
+        """Return a row for each record that the user may see."""
+        by_run = {(record.dag_id, record.run_id): record for record in records}
+        self._access.look_up(dag_id for dag_id, _ in by_run)
+        by_run = {run: record for run, record in by_run.items() if self._access.may("GET", run[0])}
+        airflow = self._airflow(by_run)
+        return {
+            run: {
+                **_row(record, late),
+                "airflow": airflow.get(run),
+                "may_edit": self._access.may("PUT", run[0]),
+            }
+            for run, record in by_run.items()
+        }
+
+    def _airflow(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return what Airflow knows of these runs; one that is gone is missing."""
+        if not runs:
+            return {}
+        found = self._session.execute(
+            select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.clear_number).where(
+                tuple_(DagRun.dag_id, DagRun.run_id).in_(list(runs))
+            )
+        )
+        return {
+            (dag_id, run_id): {"state": str(state), "clear_number": clear_number}
+            for dag_id, run_id, state, clear_number in found
+        }
+
+    def _clears_by_hand(self, dag_id: str, run_id: str, events: Collection[Event]) -> list[Row]:
+        found = self._session.execute(
+            select(Log.dttm, Log.owner)
+            .where(Log.dag_id == dag_id, Log.run_id == run_id, Log.event.in_(_CLEARS))
+            .order_by(Log.dttm.desc())
+            .limit(100)
+        )
+        clears = [Clear(int(at.timestamp() * 1000), who) for at, who in found if at]
+        return [clear._asdict() for clear in by_hand(clears, events)]
+
+
+def _row(record: RunRecord | Unreadable, late: int) -> Row:
+    if isinstance(record, Unreadable):
+        return {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "reason": record.why}
+    row = record._asdict()
+    row |= record.failed_try._asdict() | {"options": sorted(record.options)}
+    del row["failed_try"]
+    row["overdue"] = 0 < record.due_at <= late
+    return row

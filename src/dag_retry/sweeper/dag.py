@@ -1,0 +1,39 @@
+"""The sweeper as a Dag."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from dag_retry._callback.holder import SWEEPER_DAG
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+
+def sweeper_dag(**dag_kwargs: Any) -> DAG:
+    """Return the Dag ``dag_retry_sweeper``, each run of which is one sweep.
+
+    It runs every minute, and besides whenever a delay is over: the callback that won asks for a run at that time.
+
+    :param dag_kwargs: arguments of the Dag that are to be others, such as ``schedule`` or ``tags``.
+    """
+    from airflow.sdk import DAG, DeltaTriggerTimetable, task
+
+    arguments: dict[str, Any] = {
+        "schedule": DeltaTriggerTimetable(timedelta(minutes=1)),
+        "start_date": datetime(2026, 1, 1, tzinfo=timezone.utc),
+        "catchup": False,
+        "is_paused_upon_creation": False,
+        "doc_md": __doc__,
+    }
+    with DAG(SWEEPER_DAG, **arguments | dag_kwargs) as dag:
+
+        @task(retries=0)
+        def sweep() -> None:
+            from dag_retry.sweeper.service import sweep_once
+
+            sweep_once()
+
+        sweep()
+    return dag
