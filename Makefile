@@ -1,52 +1,52 @@
-# Each target installs what it needs, into .venv. Nothing but Python 3.10 or newer (with venv) has to be there.
+# Each target installs into .venv what it needs. The machine needs only Python 3.10 or newer, with venv.
 .DELETE_ON_ERROR:
 .PHONY: demo test simulate soak bench bench-live lint wheel servers clean
 
 PYTHON ?= python3
 UV = .venv/bin/uv pip install --quiet --python .venv
 
-## A real Airflow with an embedded Redis: three Dags fail, and are retried. Under three minutes.
+## Run a real Airflow with an embedded Redis. Three Dags fail and are retried. Takes less than three minutes.
 demo: .venv/demo
-	.venv/bin/python -m dag_retry.demo
+	.venv/bin/python -m tests.demo
 
-## All tests: on fakeredis and on a real Redis, side by side; then those on live Airflows, one at a time.
+## Run all tests: on fakeredis and a real Redis in two processes, then on live Airflows in one.
 test: .venv/dev servers
 	.venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
 	.venv/bin/pytest tests/live --cov --cov-append --cov-report=term --cov-fail-under=95
 
-## Every schedule of small cases and of two large ones, and as many random ones as you like: make simulate SEEDS=100000
+## Simulate every schedule of the small cases and two large ones, then random schedules: make simulate SEEDS=100000
 simulate: .venv/dev
 	SEEDS=$(or $(SEEDS),20000) .venv/bin/pytest -q -s tests/test_simulation.py
 
-## 10,000 runs of 8 failing callbacks, processes killed in 5 % of them, Redis killed ten times. Under ten minutes.
+## Run 10,000 runs of 8 failing callbacks. Processes are killed in 5 % of the runs, Redis ten times. Takes ten minutes.
 soak: .venv/dev servers
 	SOAK_RUNS=$(or $(RUNS),10000) .venv/bin/pytest -q tests/test_soak.py
 
-## Claims beside PING and beside what else one would take, on redis-servers of its own. Under fifteen minutes.
+## Measure claims beside PING and beside other libraries, on redis-servers of its own. Takes fifteen minutes.
 bench: .venv/dev servers
 	.venv/bin/python -m tests.benchmark
 
-## Failed runs brought back on live Airflows (SQLite, PostgreSQL): by the recipe, and by ours. About half an hour.
+## Measure how the recipe and this package bring runs back, on live Airflows (SQLite, PostgreSQL). Takes half an hour.
 bench-live: .venv/dev servers
 	.venv/bin/python -m tests.benchmark.live
 
-## Style, strict types, and the rooms kept apart.
+## Check style, strict types and the import contracts.
 lint: .venv/dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-## What is in the wheel, as users install it: all tests but the long ones and those of Redis's ways and of time.
+## Test the wheel as users install it, with all tests but the long ones and those of Redis, deadlines and Compose.
 wheel: .venv/dev servers
 	rm -rf dist .venv-wheel
 	.venv/bin/uv build --quiet
 	.venv/bin/uv venv --quiet --python .venv .venv-wheel
-	.venv/bin/uv pip install --quiet --python .venv-wheel "$$(ls dist/*.whl)[demo]" --group dev
+	.venv/bin/uv pip install --quiet --python .venv-wheel dist/*.whl --group dev
 	.venv-wheel/bin/pytest -q -p no:cacheprovider --numprocesses=2 tests --ignore=tests/live \
 		$(patsubst %,--ignore=tests/test_%.py,simulation soak races model deadline redis redis_topologies compose)
 
-# What the tests start by themselves comes from the system. Where it can't be installed, they skip and say so.
+# Install the servers that the tests start. If one cannot be installed, its tests are skipped and say so.
 servers:
 	@command -v redis-server >/dev/null || $(call install,redis-server) \
 		|| echo "redis-server is missing: its tests are skipped"
@@ -66,10 +66,10 @@ clean:
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/demo: pyproject.toml | .venv/bin/uv
-	$(UV) --editable ".[demo]"
+	$(UV) --editable . --group demo
 	@touch $@
 
-# All of the demo's too: nothing is installed anew while the tests run it.
+# The group `dev` includes `demo`: `make demo` must install nothing while the tests run it.
 .venv/dev: pyproject.toml | .venv/bin/uv
-	$(UV) --editable ".[demo]" --group dev
+	$(UV) --editable . --group dev
 	@touch .venv/demo $@

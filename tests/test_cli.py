@@ -429,7 +429,7 @@ def test_each_verb_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None
         with pytest.raises(SystemExit) as stopped:
             main([verb, "--help"])
         assert stopped.value.code == 0
-        assert "--json" in capsys.readouterr().out or verb in ("metrics", "demo", "sweep")
+        assert "--json" in capsys.readouterr().out or verb in ("metrics", "sweep")
 
 
 class TestAirflowCommand:

@@ -1,4 +1,4 @@
-"""docker-compose.yml, as far as it can be known without Docker."""
+"""docker-compose.yml, checked without Docker."""
 
 from __future__ import annotations
 
@@ -56,19 +56,21 @@ def airflow_commands() -> list[list[str]]:
     return commands
 
 
-def run_in_airflow(distribution: str, home: Path, script: str, argument: object) -> None:
-    """Run a script with its argument on stdin and Airflow's own defaults; its failure is the test's."""
+def run_in_airflow(distribution: str, home: Path, script: str, argument: object, pythonpath: str = "") -> None:
+    """Run a script with its argument on stdin and Airflow's own defaults. If the script fails, the test fails."""
     try:
         metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         pytest.skip(f"{distribution} is not installed")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment["AIRFLOW_HOME"] = str(home)
+    if pythonpath:
+        environment["PYTHONPATH"] = pythonpath
     auth_manager = "AIRFLOW__CORE__AUTH_MANAGER"  # it adds subcommands
     environment[auth_manager] = ENVIRONMENT[auth_manager]
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=json.dumps(argument), env=environment, capture_output=True, text=True, check=False,
+        input=json.dumps(argument), cwd=home, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -121,11 +123,40 @@ def test_callbacks_have_what_they_need(service: str) -> None:
     assert {"redis", "api-server"} <= {*SERVICES} & {*SERVICES[service]["depends_on"]}
     assert int(environment["AIRFLOW__DAG_RETRY__MAX_ATTEMPTS"]) >= 1
 
-    src = PurePosixPath(environment["PYTHONPATH"])
+    src, root = map(PurePosixPath, environment["PYTHONPATH"].split(":"))
     sources = {target: source for target, (source, _) in mounts(service).items()}
+    assert src.parent == root
     assert sources[str(src)] == "./src"
-    assert sources[str(src.parent / "lua")] == "./lua"
-    assert sources["/opt/airflow/dags"] == "./src/dag_retry/demo/dags"
+    assert sources[str(root / "lua")] == "./lua"
+    assert sources[str(root / "tests")] == "./tests"
+    assert sources["/opt/airflow/dags"] == "./tests/demo/dags"
+
+
+IMPORT_DAGS = """
+import json, runpy, sys
+from pathlib import Path
+import dag_retry, tests.demo.barrier
+container, files = json.load(sys.stdin)
+for module in (dag_retry, tests.demo.barrier):
+    assert Path(module.__file__).is_relative_to(container), module.__file__
+for file in files:
+    assert runpy.run_path(file)["dag"].dag_id == Path(file).stem
+"""
+
+
+@pytest.mark.parametrize("service", WHERE_CALLBACKS_RUN)
+def test_dag_files_find_what_they_import(service: str, tmp_path: Path) -> None:
+    container = tmp_path / "container"
+    for target, (source, _) in mounts(service).items():
+        if source.startswith("."):
+            mounted = container / target.lstrip("/")
+            mounted.parent.mkdir(parents=True, exist_ok=True)
+            mounted.symlink_to(FILE.parent / source)
+    folders = SERVICES[service]["environment"]["PYTHONPATH"].split(":")
+    pythonpath = ":".join(f"{container}{folder}" for folder in folders)
+    files = sorted(str(file) for file in (container / "opt/airflow/dags").glob("*.py"))
+    assert len(files) == 3
+    run_in_airflow("apache-airflow-core", tmp_path, IMPORT_DAGS, [str(container), files], pythonpath)
 
 
 def test_callbacks_log_in_as_the_user_whom_init_makes() -> None:

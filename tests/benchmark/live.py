@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 
-from dag_retry.demo.airflow import AirflowError
+from tests.airflow_server import AirflowError
 from tests.benchmark.table import aligned, machine, piped
 from tests.live.conftest import DAGS, Live, live_airflow, postgres_server
 
@@ -92,7 +92,7 @@ def retried(live: Live, database: str, branches: int, way: str) -> Retried:
     try:
         live.airflow.wait(dag_id, run_id, until=lambda run: run.state == "success", steady=3, timeout=_PATIENCE)
     except AirflowError:
-        live.airflow.check_alive()
+        live.airflow.components.check_alive()
     run = live.airflow.dag_run(dag_id, run_id)
     failed, restarted = (_times(live, dag_id, run_id, what) for what in ("failed", "restarted"))
     if len(failed) < branches:

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 import redis
 
-from dag_retry.demo.airflow import LiveAirflow
-from dag_retry.demo.database import Run
 from tests import servers
+from tests.airflow_server import LiveAirflow, Run
 from tests.live.faults.weather import gate
 from tests.servers import AOF, RedisServer
 

@@ -84,7 +84,7 @@ def test_a_killed_worker_is_a_failure_of_its_tasks(celery: Live, proxy: Misbehav
     celery.wait_at_gate(dag_id, 1)
     for generation in (2, 3):
         celery.open_gate(dag_id, generation)
-    celery.airflow.restart("celery-worker")
+    celery.airflow.components.restart("celery-worker")
     run = celery.rest(dag_id, "success", "succeeded")
     assert 2 <= run.clear_number == int(celery.record(dag_id)["attempt"]) == proxy.done[dag_id] <= 3
 

@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 import pytest
 
-from dag_retry.demo.__main__ import DAGS
+from tests.demo import DAGS
 from tests.live.conftest import RUN, Live, live_airflow
 
 pytestmark = pytest.mark.live
@@ -36,7 +36,7 @@ def run(live: Live) -> Callable[..., tuple[int, Any]]:
     def run(*argv: str, env: Mapping[str, str] | None = None) -> tuple[int, Any]:
         environment = {
             name: value
-            for name, value in (os.environ | live.airflow._environment).items()
+            for name, value in (os.environ | live.airflow.environment).items()
             if name not in (env or {}) or (env or {})[name]
         } | {name: value for name, value in (env or {}).items() if value}
         command = [sys.executable, "-m", "dag_retry.cli", *argv, "--json"]
@@ -90,10 +90,9 @@ def test_wrong_password(run: Any) -> None:
 
 
 def test_expired_and_foreign_tokens(run: Any, live: Live) -> None:
-    live.airflow.call("GET", "/version")
-    good = str(live.airflow._http.headers["Authorization"]).removeprefix("Bearer ")
+    good = live.airflow.token()
     claims = jwt.decode(good, options={"verify_signature": False})
-    secret = live.airflow._environment["AIRFLOW__API_AUTH__JWT_SECRET"]
+    secret = live.airflow.environment["AIRFLOW__API_AUTH__JWT_SECRET"]
     header = jwt.get_unverified_header(good)
     over = jwt.encode(
         claims | {"exp": int(time.time()) - 3600}, secret, algorithm=header["alg"], headers={"kid": header["kid"]}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dag_retry.demo.database import Run
+from tests.airflow_server import Run
 from tests.live.conftest import RUN, Live, live_airflow
 from tests.live.faults.faults import FAULTS
 from tests.live.proxy import MisbehavingProxy
@@ -46,7 +46,7 @@ def faulty(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
     ):
         proxy.airflow, proxy.client = live.airflow.url, live.client
         proxy.database = database
-        proxy.restart_scheduler = lambda: live.airflow.restart("scheduler")
+        proxy.restart_scheduler = lambda: live.airflow.components.restart("scheduler")
         live.start(*FAULTS, "away_for_a_minute")
         yield Faulty(live, proxy)
 

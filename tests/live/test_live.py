@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from dag_retry.demo.database import Run
+from tests.airflow_server import Run
 from tests.live.conftest import RUN, Live, environment
 
 pytestmark = pytest.mark.live

@@ -19,11 +19,9 @@ import pytest
 
 import dag_retry
 from dag_retry import AttemptCounter
-from dag_retry.demo import warm_up
-from dag_retry.demo.airflow import USERNAME
-from dag_retry.demo.database import Run
 from dag_retry.sweeper.sweeper import Sweeper
-from tests.live.conftest import ROOT, RUN, Live, live_airflow
+from tests.airflow_server import USERNAME, Run, warm_up
+from tests.live.conftest import RUN, Live, live_airflow
 
 pytestmark = pytest.mark.live
 
@@ -81,7 +79,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     versions = {"name": "versions", "classpath": "tests.live.versions.Versions"}
     bundles = [*json.loads(warm_up.bundles(folder / "home")), versions | {"kwargs": {"root": str(folder / "versions")}}]
     mend(folder / "versions", 1)
-    env = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles), "PYTHONPATH": str(ROOT)}
+    env = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
     with live_airflow(folder, dags, env, database=request.getfixturevalue("postgres")("policy")) as live:
         yield live
 
@@ -236,7 +234,7 @@ class TestSweeperService:
             hears(running, "the sweeper goes on in", "Redis")
             live.redis.start().ready()
             hears(running, "the sweeper looks every")
-            live.airflow.restart("api-server")
+            live.airflow.components.restart("api-server")
             assert AttemptCounter(live.client).hasten("outage", RUN)
             # Seconds away, it is asked again; longer, and what was taken stays due (tests/test_sweeper.py).
             assert wait_for(live, "outage", RUN, "success", "succeeded").clear_number == 1

@@ -31,7 +31,6 @@ VERBS = (
     "doctor",
     "metrics",
     "dashboards",
-    "demo",
 )
 """Each is a module of ``dag_retry.cli.verbs``."""
 

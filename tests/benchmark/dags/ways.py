@@ -11,7 +11,7 @@ from airflow.sdk import DAG, task
 from recipe_published import cleanup_attempts, clear_dag_run_on_failure  # type: ignore[import-not-found]
 
 from dag_retry import DagRetry
-from dag_retry.demo.barrier import wait_for_siblings
+from tests.demo.barrier import wait_for_siblings
 
 TIMES = Path(os.environ["AIRFLOW_HOME"]) / "times"
 

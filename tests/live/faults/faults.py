@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
-from dag_retry.demo.barrier import wait_for_siblings
+from tests.demo.barrier import wait_for_siblings
 
 FAULTS = [
     "done_but_500",

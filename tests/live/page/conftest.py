@@ -13,8 +13,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 
-from dag_retry.demo.airflow import USERNAME
 from tests import servers
+from tests.airflow_server import USERNAME
 from tests.live.conftest import Live, live_airflow
 
 DAGS = Path(__file__).parent / "dags"

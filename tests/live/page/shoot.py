@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
-from dag_retry.demo.__main__ import DAGS as DEMO
-from dag_retry.demo.airflow import USERNAME, LiveAirflow
+from tests.airflow_server import USERNAME, LiveAirflow
+from tests.demo import DAGS as DEMO
 from tests.live.page.conftest import DAGS, FLAGS
 from tests.servers import RedisServer, until
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from dag_retry.demo.airflow import USERNAME
+from tests.airflow_server import USERNAME
 from tests.live.page.conftest import ODD, Site
 
 pytestmark = pytest.mark.live

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, expect
 
-from dag_retry.demo.airflow import USERNAME
+from tests.airflow_server import USERNAME
 from tests.live.page.conftest import ODD, Site
 
 pytestmark = pytest.mark.live

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dag_retry import DagRetry
 from dag_retry._callback.holder import Holder
-from dag_retry.demo.barrier import wait_for_siblings
+from tests.demo.barrier import wait_for_siblings
 
 
 def always_fails(dag_id: str, retry: DagRetry, error: type[Exception] = TimeoutError, **dag_args: Any) -> None:

@@ -1,4 +1,4 @@
-"""Three branches fail at the same moment; the run is cleared once, and its second attempt succeeds."""
+"""Three branches fail at the same moment. The run is cleared once, and its second attempt succeeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
-from dag_retry.demo.barrier import wait_for_siblings
+from tests.demo.barrier import wait_for_siblings
 
 BRANCHES = ("north", "south", "east")
 
@@ -17,7 +17,7 @@ with DAG("branches_recover", schedule=None, **retry.dag_args(default_args={"retr
 
     @task
     def load(branch: str, dag_run: Any = None) -> None:
-        """Fail as long as the run has never been cleared."""
+        """Fail until the run is cleared."""
         wait_for_siblings(dag_run, branch, branches=len(BRANCHES))
         if dag_run.clear_number == 0:
             raise ConnectionError(f"{branch}: the source hung up")

@@ -1,4 +1,4 @@
-"""A meeting point, so that the branches of an example Dag fail at the same moment and not one after the other."""
+"""A barrier for the tasks of a Dag, so that the branches of a run fail at the same moment."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from urllib.parse import quote
 def wait_for_siblings(dag_run: Any, branch: str, *, branches: int, timeout: float = 30.0) -> None:
     """Wait until all branches of a run have begun.
 
-    Each leaves a file, in a folder of this run and generation, and waits for those of the others: good enough for
-    tasks that share a disk, as with Airflow's LocalExecutor.
+    Each branch leaves a file in a folder of this run and generation, and waits for the files of the others. So the
+    tasks must share a disk, as with Airflow's LocalExecutor.
 
     :param dag_run: the context's ``dag_run``.
-    :param branch: who is waiting.
-    :param branches: how many are expected; the executor must have as many slots.
-    :param timeout: seconds after which it goes on alone.
+    :param branch: the name of the branch that waits.
+    :param branches: the number of branches. The executor must have as many slots.
+    :param timeout: seconds after which the branch goes on alone.
     """
     root = Path(os.environ.get("AIRFLOW_HOME", tempfile.gettempdir())) / "barrier"
     folder = root / quote(f"{dag_run.dag_id} {dag_run.run_id} {dag_run.clear_number}", safe="")

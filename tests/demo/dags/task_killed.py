@@ -1,4 +1,4 @@
-"""A task is killed, as by the kernel when memory runs out. No callback of the task runs then; the Dag's own does."""
+"""A task is killed, as the kernel does when memory runs out. Then only the Dag-level callback runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with DAG("task_killed", schedule=None, **retry.dag_args(default_args={"retries":
 
     @task
     def load(dag_run: Any = None) -> None:
-        """Die at once as long as the run has never been cleared."""
+        """Die at once until the run is cleared."""
         if dag_run.clear_number == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""What came of the demo's runs, read from Airflow's database, from Redis and from the logs, and what was promised."""
+"""The results of the demo's runs, from Airflow's database, Redis and the logs; and the promised results."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dag_retry.demo.airflow import LiveAirflow
-from dag_retry.demo.redis_server import DemoRedis
+from tests.airflow_server import LiveAirflow
+from tests.demo.redis_server import DemoRedis
 
 ALERT = "ALERT: "
-"""How the line begins that the hook of ``branches_exhaust`` logs."""
+"""The hook of ``branches_exhaust`` logs a line that begins like this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What must come of a run.
+    """The result that a run must have.
 
     :param state: Airflow's final state.
-    :param clears: its ``clear_number``; as many claims are won.
-    :param alerts: how often the ``exhausted`` ending is told.
+    :param clears: the run's ``clear_number``, which is also the number of claims won.
+    :param alerts: the number of calls of the ``on_exhausted`` hook.
     """
 
     state: str
@@ -32,21 +32,21 @@ PROMISES = {
     "branches_exhaust": Promise("failed", clears=2, alerts=1),
     "task_killed": Promise("success", clears=1, alerts=0),
 }
-"""By dag_id, what each Dag of the folder ``dags`` shows."""
+"""The promise of each Dag in the folder ``dags``, by dag_id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a run.
+    """The result of a run.
 
-    :param dag_id: its Dag.
-    :param failures: tries that failed (Airflow's database).
+    :param dag_id: the Dag.
+    :param failures: the number of failed tries (Airflow's database).
     :param clears: ``dag_run.clear_number`` (Airflow's database).
     :param state: the run's state (Airflow's database).
-    :param events: how often each event happened (the stream in Redis).
-    :param attempts: attempts used and allowed (the record in Redis), e.g. ``1/2``.
+    :param events: the number of events of each name (the stream in Redis).
+    :param attempts: attempts used and allowed, e.g. ``1/2`` (the record in Redis).
     :param status: the record's status (Redis).
-    :param alerts: lines that the hook logged (Airflow's logs).
+    :param alerts: the number of lines that the hook logged (Airflow's logs).
     """
 
     dag_id: str
@@ -59,13 +59,13 @@ class Result:
     alerts: int
 
     def deviations(self) -> list[str]:
-        """Return what is not as promised, in words."""
+        """Return a sentence for each difference from the promise."""
         promise = PROMISES[self.dag_id]
         checks: list[tuple[str, object, object]] = [
             ("final state", self.state, promise.state),
             ("clears", self.clears, promise.clears),
             ("claims won", self.events["won"], promise.clears),
-            ("endings told", self.events["exhausted"], promise.alerts),
+            ("exhausted events", self.events["exhausted"], promise.alerts),
             ("alerts", self.alerts, promise.alerts),
         ]
         return [
@@ -76,12 +76,12 @@ class Result:
 
 
 def result(airflow: LiveAirflow, redis: DemoRedis, dag_id: str, run_id: str) -> Result:
-    """Gather what came of a run.
+    """Read the result of a run.
 
-    :param airflow: where it ran.
-    :param redis: where its attempts were counted.
-    :param dag_id: its Dag.
-    :param run_id: its run id.
+    :param airflow: the Airflow of the run.
+    :param redis: the Redis with the run's record.
+    :param dag_id: the Dag.
+    :param run_id: the run.
     """
     run = airflow.dag_run(dag_id, run_id)
     record = redis.record(dag_id, run_id)
@@ -98,7 +98,7 @@ def result(airflow: LiveAirflow, redis: DemoRedis, dag_id: str, run_id: str) -> 
 
 
 def errors(airflow: LiveAirflow, dag_id: str, run_id: str) -> list[str]:
-    """Return what a run's tasks and callbacks logged as errors, for whoever must find out why it deviates."""
+    """Return the errors that a run's tasks and callbacks logged. They explain a broken promise."""
     return [line[:1000] for line in _logged(airflow, dag_id, run_id) if '"level":"error"' in line]
 
 
@@ -108,7 +108,7 @@ def _logged(airflow: LiveAirflow, dag_id: str, run_id: str) -> Iterator[str]:
 
 
 def table(results: Iterable[Result]) -> str:
-    """Return the results as a table, a run per line."""
+    """Return the results as a table with a line for each run."""
     head = ("Dag", "failures", "claims won", "lost", "clears", "attempts", "alerts", "state", "record", "")
     rows = [
         (
@@ -131,15 +131,15 @@ def table(results: Iterable[Result]) -> str:
 def operator_view(redis: DemoRedis, dag_id: str, run_id: str) -> str:
     """Return what an operator would look at: all keys, and the record of one run.
 
-    :param redis: where.
+    :param redis: the Redis with the keys.
     :param dag_id: the record's Dag.
     :param run_id: the record's run.
     """
     client = redis.client
     keys = [(key, client.type(key), f"{client.ttl(key)} s") for key in redis.scan()]
     fields = [(f"  {field}", value) for field, value in sorted(redis.record(dag_id, run_id).items())]
-    question = f'HGETALL "{redis.key("run", dag_id, run_id)}"'
-    return "\n".join([_aligned([("key", "type", "TTL"), *keys]), "", question, _aligned(fields)])
+    command = f'HGETALL "{redis.key("run", dag_id, run_id)}"'
+    return "\n".join([_aligned([("key", "type", "TTL"), *keys]), "", command, _aligned(fields)])
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

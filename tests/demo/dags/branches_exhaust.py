@@ -1,4 +1,4 @@
-"""Three branches always fail at the same moment; the run is cleared twice, then given up, and one alert is sent."""
+"""Three branches always fail at the same moment. The run is cleared twice, then given up, with one alert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
-from dag_retry.demo.barrier import wait_for_siblings
+from tests.demo.barrier import wait_for_siblings
 
 BRANCHES = ("north", "south", "east")
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def alert(context: Any) -> None:
-    """Tell somebody; here a line in the log, in your Dag a notifier. It is called once, however many branches fail."""
+    """Log a line. In your Dag this would be a notifier. It is called once, however many branches fail."""
     outcome = context["dag_retry"]
     log.error("ALERT: %s of %s gave up after %d attempts", outcome.run_id, outcome.dag_id, outcome.attempt)
 
@@ -27,7 +27,7 @@ with DAG("branches_exhaust", schedule=None, **retry.dag_args(default_args={"retr
 
     @task
     def load(branch: str, dag_run: Any = None) -> None:
-        """Fail, always."""
+        """Fail in every attempt."""
         wait_for_siblings(dag_run, branch, branches=len(BRANCHES))
         raise ConnectionError(f"{branch}: the source is gone")
 

@@ -1,4 +1,4 @@
-"""The Redis of the demo: one inside this process, or a real one of yours."""
+"""The Redis of the demo: an embedded one, or a real one at ``DAG_RETRY_REDIS_URL``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fakeredis import TcpFakeServer
 from redis import Redis, RedisError
 
 URL_VARIABLE = "DAG_RETRY_REDIS_URL"
-"""Environment variable with the URL of a real Redis, as redis-py takes it."""
+"""Environment variable with the URL of a real Redis, in redis-py's form."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRedis:
-    """Where attempts are counted.
+    """The Redis in which the demo counts attempts.
 
-    :param url: for Airflow.
-    :param namespace: what the keys' names begin with.
-    :param client: redis-py's, answering in text, for whoever looks at the keys. (Its types know bytes only.)
+    :param url: the URL for Airflow.
+    :param namespace: the hash tag of all keys.
+    :param client: a redis-py client that decodes answers to text. (redis-py's types know only bytes.)
     """
 
     url: str
@@ -38,32 +39,32 @@ class DemoRedis:
         return sorted(self.client.scan_iter(match=self.key("*"), count=1000))
 
     def record(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """Return the record of a run, empty where there is none."""
+        """Return the record of a run, empty if there is none."""
         return dict(self.client.hgetall(self.key("run", dag_id, run_id)))
 
     def events(self, after: str | None = None) -> list[tuple[str, dict[str, str]]]:
-        """Return the entries of the stream of events.
+        """Return the entries of the events' stream, each with its id.
 
-        :param after: id of the last entry that is known already.
+        :param after: return only the entries after this id.
         """
         return list(self.client.xrange(self.key("events"), min=f"({after}" if after else "-"))
 
 
 @contextmanager
 def demo_redis() -> Iterator[DemoRedis]:
-    """Lend a Redis: the one at ``DAG_RETRY_REDIS_URL``, else an embedded one.
+    """Yield the Redis at ``DAG_RETRY_REDIS_URL`` if that is set, else an embedded one.
 
-    In a real one a namespace of this demo's own is used, and removed at the end.
+    In a real Redis the demo uses a namespace of its own, and removes it at the end.
 
-    :raises SystemExit: the given one can't be used.
+    :raises SystemExit: the Redis at that URL does not answer.
     """
     if url := os.environ.get(URL_VARIABLE):
         with _connected(url) as client:
-            lent = DemoRedis(url, f"dag-retry-demo-{secrets.token_hex(4)}", client)
+            redis = DemoRedis(url, f"dag-retry-demo-{secrets.token_hex(4)}", client)
             try:
-                yield lent
+                yield redis
             finally:
-                if keys := lent.scan():
+                if keys := redis.scan():
                     client.delete(*keys)
         return
     with _embedded() as url, Redis.from_url(url, decode_responses=True) as client:
@@ -75,16 +76,14 @@ def _connected(url: str) -> Redis:
         client = Redis.from_url(url, decode_responses=True)
         client.ping()
     except (RedisError, ValueError) as error:
-        raise SystemExit(f"{URL_VARIABLE} is set, and no Redis answers there: {error}") from error
+        raise SystemExit(f"no Redis answers at the URL in {URL_VARIABLE}; correct or unset it: {error}") from error
     return client
 
 
 @contextmanager
 def _embedded() -> Iterator[str]:
-    from fakeredis import TcpFakeServer
-
     server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
-    server.daemon_threads = True  # a client that never hangs up must not keep this process alive
+    server.daemon_threads = True  # a client that stays connected must not keep this process alive
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
