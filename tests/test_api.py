@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import AttemptCounter, ClearRefused, ClearUnconfirmed, FailedTry
+from dag_retry import AttemptCounter, ClearRefused, ClearUnconfirmed, FailedTry, Status
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._callback.finish import finish
+from dag_retry._callback import winner
+from dag_retry._callback.holder import Holder
+from dag_retry._policy.hooks import Hooks
 from tests.servers import free_port
 from tests.stub_api import Fault, StubApi, after, before, echo
 
@@ -258,7 +260,10 @@ class TestLogin:
         claim = counter.claim("daily_load", "run", generation=0, max_attempts=2, failed_try=TRY)
         settings = ApiSettings(stub.url, username="retry", password="s3cret")
         stub.faults = [None, None, before(401)]
-        assert finish(counter, claim, lambda: settings, Deadline(60)) == "cleared"
+        winner.clear(Holder(claim, counter, lambda: settings, Hooks(), {}, Deadline(60)))
+        record = counter.read("daily_load", "run")
+        assert record
+        assert record.status is Status.RETRYING
         assert (stub.logins, stub.clears) == (2, 1)
         before_the_note = [path.rsplit("/", 1)[1] for _, path in stub.seen][:6]
         assert before_the_note == ["token", "branch_b", "clear"] * 2

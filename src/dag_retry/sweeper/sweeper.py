@@ -1,4 +1,4 @@
-"""One sweep: whatever is due is taken, and finished as a callback would have done."""
+"""One sweep: every run that is due is taken, and finished as a callback would finish it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
-from dag_retry._callback.holder import Holder, named
+from dag_retry._callback.holder import Holder, describe_run
+from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.due import Outbox
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# For one run, in seconds: far less than the lease of what was taken.
-_DEADLINE = 15.0
-# For each try of a call of Redis, in seconds.
-_REDIS_TRY = 1.0
+# A sweeper takes at most as long for one run as a callback does, in seconds.
+_DEADLINE = LONGEST
+_REDIS_TIMEOUT = redis_timeout(LONGEST)
 
 
 class Sweeper:
@@ -61,7 +61,7 @@ class Sweeper:
             ttl=settings.ttl(),
         )
         self._api = partial(settings.api, api)
-        self._holder = Holder(self._outbox, self._api, Hooks())
+        self._hooks = Hooks()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._grace = grace
         self._looked_until = datetime.now(timezone.utc) - look_back
@@ -87,7 +87,7 @@ class Sweeper:
     def find_unclaimed(self) -> int:
         """Look for runs that failed, and whose failure no callback has claimed: they need a human.
 
-        A task that is killed calls nobody back, and the Dag-level callback can be lost too.
+        A task that is killed calls nobody back, and the Dag-level callback may fail to come too.
 
         :return: how many were found that were not known.
         :raises DagRetryError: Redis failed, or Airflow refused, or gave no clear answer.
@@ -105,7 +105,7 @@ class Sweeper:
                     log.error(
                         "Dag retry: %s failed, and no callback told us (lost_callback): it was not retried. Retry it "
                         "with: dag-retry retry %s %s",
-                        named(run.dag_id, run.run_id),
+                        describe_run(run.dag_id, run.run_id),
                         run.dag_id,
                         run.run_id,
                     )
@@ -118,12 +118,12 @@ class Sweeper:
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
-            self._holder.act(context, claim, Deadline(_DEADLINE))
+            Holder(claim, self._outbox, self._api, self._hooks, context, Deadline(_DEADLINE)).act()
         except ClearRefused:
-            return  # blocked, and told
+            return  # The run is blocked, and the hooks were told.
         except DagRetryError:
             raise
-        except Exception:  # noqa: BLE001 (a hook's, which was logged: what it was to tell stays due)
+        except Exception:  # noqa: BLE001 (a hook failed, and that was logged: the ending stays due)
             return
 
 
@@ -140,5 +140,5 @@ def sweeper() -> Iterator[Sweeper]:
 
     with FailedRuns(settings.api(None), Deadline(_DEADLINE)) as airflow:
         airflow.enter()
-    with closing(connect(settings.redis_url(None), timeout=_REDIS_TRY)) as client:
+    with closing(connect(settings.redis_url(None), timeout=_REDIS_TIMEOUT)) as client:
         yield Sweeper(client)
