@@ -28,7 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
-from tests.contexts import dag_failed, dag_run, dag_succeeded, task_failed, heartbeat_timeout, ti, without_run
+from tests.contexts import dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
 from tests.stub_api import StubApi, after, before
 
@@ -231,6 +231,36 @@ class TestTakeover:
 
         monkeypatch.setattr(AttemptCounter, "renew", slowly)
         retry.on_failure(dag_failed())
+        assert stub.clears == 0
+
+    @pytest.mark.parametrize("context", [task_failed(), dag_failed()])
+    def test_cancelled_after_its_look(
+        self, retry: DagRetry, client: Any, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture, context: Any
+    ) -> None:
+        def cancel(stub: StubApi, request: Any) -> None:
+            assert AttemptCounter(client).cancel("daily_load", "run", holder="ada")
+
+        # Behind the login.
+        stub.faults = [None, cancel]
+        retry.on_failure(context)
+        assert (stub.clears, names(told)) == (0, [])
+        assert (record(retry).status, record(retry).reason) == (Status.SKIPPED, "cancelled")
+        assert "not the holder of attempt 1 of 2 any more" in caplog.text
+
+    def test_taken_over_after_its_look(self, retry: DagRetry, client: Any, stub: StubApi, told: Any) -> None:
+        def take_over(stub: StubApi, request: Any) -> None:
+            claim = AttemptCounter(client).claim(
+                "daily_load", "run", generation=0, max_attempts=2, takeover=True, level="dag"
+            )
+            assert claim.reason == "taken_over"
+
+        stub.faults = [None, take_over]
+        retry.on_failure(task_failed())
+        assert (stub.clears, names(told), record(retry).status) == (0, [], Status.CLAIMED)
+
+    def test_redis_forgets_after_its_look(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
+        stub.faults = [None, lambda stub, request: client.flushall() and None]
+        retry.on_failure(task_failed())
         assert stub.clears == 0
 
     def test_untold_exhaustion_is_told_by_the_dag_level(self, make: Any, client: Any, told: Any) -> None:

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from pytest_httpserver import HTTPServer
 
 from dag_retry import ConfigError, DagRetry, Outcome, RunRecord, Status, recipe
-from tests.contexts import dag_failed, dag_succeeded, task_failed, heartbeat_timeout
+from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
 from tests.stub_api import StubApi, before
 
 HOUR = timedelta(hours=1)
@@ -69,7 +69,10 @@ class TestSkip:
         retry.on_failure(dag_failed())
         assert stub.clears == 0
         assert statuses(told) == [("skipped", "exception_not_retryable")]
-        assert "failed, and is not retried (exception_not_retryable): retry_on or give_up_on excludes the exception" in caplog.text
+        assert (
+            "failed, and is not retried (exception_not_retryable): retry_on or give_up_on excludes the exception"
+            in caplog.text
+        )
         found = record(retry)
         assert found
         assert (found.status, found.acknowledged) == (Status.SKIPPED, True)

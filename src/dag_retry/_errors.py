@@ -12,23 +12,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
 
+from dag_retry._exported import exported
+
+
+@exported
 class DagRetryError(Exception):
     """The base of everything this package raises on its own account."""
 
 
+@exported
 class ConfigError(DagRetryError, ValueError):
     """A setting is missing or wrong. The message names it and shows a right value."""
 
 
+@exported
 class ContextError(DagRetryError):
     """The context that Airflow gave the callback does not say which run, or which generation, failed."""
 
 
+@exported
 class CounterError(DagRetryError):
     """Redis is unreachable, refuses, or too few replicas have the claim; it says what to do. Nothing was cleared."""
 
 
+@exported
 class ClearRefused(DagRetryError):
     """Airflow, or whatever answers at its address, refused for good. Asking again will not help.
 
@@ -39,6 +49,11 @@ class ClearRefused(DagRetryError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy or a pickle is made by position, and reason has none.
+        return partial(type(self), reason=self.reason), self.args
 
+
+@exported
 class ClearUnconfirmed(DagRetryError):
     """No clear answer in time: unreachable, too slow, 409 or 5xx. The clear may or may not have happened."""

@@ -7,7 +7,10 @@ day. (So is an annotation that is text, of a future import: there is none here.)
 from enum import Enum
 from typing import Literal, NamedTuple
 
+from dag_retry._exported import exported
 
+
+@exported
 class Verdict(str, Enum):
     """What a claim was told. Losing is an answer, not an error."""
 
@@ -21,6 +24,7 @@ class Verdict(str, Enum):
     """The failure is not to be retried, as the claim itself asked for, and this claim is the one that tells it."""
 
 
+@exported
 class Status(str, Enum):
     """Where a run stands. Succeeded, exhausted, blocked and skipped are endings."""
 
@@ -46,6 +50,7 @@ ClearOption = Literal["only_failed", "run_on_latest_version", "skip_if_newer_run
 """How a run is to be cleared: failed tasks only, with the Dag's latest version, unless a newer run has succeeded."""
 
 
+@exported
 class FailedTry(NamedTuple):
     """The try whose failure is claimed. It is kept with the claim, for whoever has to finish it.
 
@@ -61,6 +66,7 @@ class FailedTry(NamedTuple):
     error: str = ""
 
 
+@exported
 class Claim(NamedTuple):
     """The answer to one claim.
 
@@ -92,6 +98,7 @@ class Claim(NamedTuple):
     due_at: int = 0
 
 
+@exported
 class RunRecord(NamedTuple):
     """What Redis knows of a run that failed at least once. Times are ms since the epoch, by Redis's clock.
 
@@ -135,6 +142,7 @@ class RunRecord(NamedTuple):
     due_at: int
 
 
+@exported
 class Outcome(NamedTuple):
     """What became of a failure or a success; hooks find it as ``context["dag_retry"]``.
 

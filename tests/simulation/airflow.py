@@ -252,7 +252,7 @@ class Airflow:
             for fault in ("lost_reply", "redis_before", "redis_after"):
                 if getattr(left, fault):
                     yield self.step, (actor, fault)
-            if left.gap_before_clear and request.of == "renew":
+            if left.gap_before_clear and request and request.of == "renew":
                 yield self.step, (actor, "gap_before_clear")
         elif what in ("look", "heartbeat"):
             if left.api_look:
@@ -556,7 +556,7 @@ class Airflow:
         return tally._replace(told=(of, alerts))
 
     def check_rest(self, state: State) -> None:
-        """G3, G5, G6, where nothing can happen any more but a fault: nothing lost, nothing stuck, nothing untold."""
+        """G3, G5, G6, where only faults can still happen: nothing given up too early, nothing stuck, nothing untold."""
         tally, record = state.tally, state.record
         if self._sweeps and record and not record.at_rest:
             raise BrokenPromiseError(f"nobody takes {record}")
@@ -573,7 +573,7 @@ class Airflow:
         if record is None or record.status not in ("exhausted", "blocked", "skipped") or not record.at_rest:
             raise BrokenPromiseError(f"stuck: the run failed, and its record is {record}")
         if record.status == "exhausted" and tally.clears + tally.by_hand < self._cap:
-            raise BrokenPromiseError(f"lost: given up after {tally.clears} clears")
+            raise BrokenPromiseError(f"given up after {tally.clears} clears")
         if tally.told[0] != record.generation:
             raise BrokenPromiseError("nobody was told")
 

@@ -22,7 +22,7 @@ from dag_retry._policy.hooks import Hooks
 from dag_retry._redis import counter, due
 from dag_retry._redis.scripts import script
 from dag_retry.sweeper.sweeper import Sweeper
-from tests.contexts import dag_failed, dag_succeeded, task_failed, heartbeat_timeout
+from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
 
 Kind = Literal["task", "timeout", "dag", "success", "sweeper"]
 
