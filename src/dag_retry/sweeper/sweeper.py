@@ -33,15 +33,15 @@ _REDIS_TIMEOUT = redis_timeout(LONGEST)
 
 
 class Sweeper:
-    """Takes what is due, and finds failed runs that no callback has claimed. Any number may run at once.
+    """Takes every run that is due, and finds failed runs that no callback has claimed. Any number may run at once.
 
-    The hooks that it calls are those of the section ``[dag_retry]``: those of a Dag are in its file, which it does not
-    read. Their context holds ``dag_id``, ``run_id`` and the :class:`Outcome` under ``dag_retry``.
+    A sweeper reads no Dag file, so it calls the hooks of the section ``[dag_retry]``. Their context holds ``dag_id``,
+    ``run_id``, and the :class:`Outcome` as ``dag_retry``.
 
     :param redis_client: where attempts are counted.
     :param namespace: what the keys' names begin with; else as the section has it.
     :param api: the address of Airflow; else as the Connection or the section has it.
-    :param grace: how long after a run has failed its callbacks may still be on their way.
+    :param grace: how long the callbacks of a failed run may take to come.
     :param look_back: how far the first look for failed runs goes back.
     :raises ConfigError: a setting is wrong.
     """
@@ -70,9 +70,9 @@ class Sweeper:
         """Finish what is due.
 
         :param go_on: asked before each run.
-        :return: how long it is until the next run is due, None where there is none.
+        :return: the time until the next run is due; None if there is none.
         :raises CounterError: Redis failed.
-        :raises ClearUnconfirmed: Airflow gives no clear answers; what was taken stays due, and so does the rest.
+        :raises ClearUnconfirmed: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
         """
         while True:
             runs, wait = self._outbox.due()
@@ -85,11 +85,11 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for runs that failed, and whose failure no callback has claimed: they need a human.
+        """Look for failed runs that no callback has claimed. They need a human.
 
         A task that is killed calls nobody back, and the Dag-level callback may fail to come too.
 
-        :return: how many were found that were not known.
+        :return: how many new ones were found.
         :raises DagRetryError: Redis failed, or Airflow refused, or gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
@@ -103,13 +103,13 @@ class Sweeper:
                     found += 1
                     sdk.count("unclaimed", run.dag_id)
                     log.error(
-                        "Dag retry: %s failed, and no callback told us (lost_callback): it was not retried. Retry it "
-                        "with: dag-retry retry %s %s",
+                        "Dag retry: %s failed, and no callback claimed that (lost_callback), so it was not retried. "
+                        "Retry it with: dag-retry retry %s %s",
                         describe_run(run.dag_id, run.run_id),
                         run.dag_id,
                         run.run_id,
                     )
-        # A run may be recorded as failed a moment after the time that it bears.
+        # Airflow may commit a failed run a moment after its end_date.
         self._looked_until = until - timedelta(minutes=1)
         return found
 
@@ -129,11 +129,11 @@ class Sweeper:
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, once Airflow lets it in: else it would find every run that is due refused.
+    """Make a sweeper from the settings, once Airflow has let it in. Otherwise it would block every run that is due.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises ClearRefused: Airflow does not let it in.
-    :raises ClearUnconfirmed: Airflow gives no clear answer.
+    :raises ClearRefused: Airflow refused the login.
+    :raises ClearUnconfirmed: Airflow gave no clear answer.
     :raises CounterError: Redis is a Cluster that is unreachable.
     """
     from dag_retry._redis.connection import connect
