@@ -48,8 +48,8 @@ def task_failed(generation: int = 0, **values: Any) -> dict[str, Any]:
     }
 
 
-def task_lost(generation: int = 0, **values: Any) -> dict[str, Any]:
-    """A task's worker stopped sending heartbeats; the dag processor calls back, and knows no state."""
+def heartbeat_timeout(generation: int = 0, **values: Any) -> dict[str, Any]:
+    """A task's worker stopped sending heartbeats. The dag processor calls back, and knows no state."""
     context = task_failed(generation, **{"state": None} | values)
     del context["exception"]
     return context

@@ -13,7 +13,9 @@ from dag_retry import AttemptCounter, ClearRefused, ClearUnconfirmed, FailedTry
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._callback.finish import finish
+from dag_retry._callback import winner
+from dag_retry._callback.holder import Holder
+from dag_retry._policy.hooks import Hooks
 from tests.servers import free_port
 from tests.stub_api import Fault, StubApi, after, before, echo
 
@@ -254,11 +256,15 @@ class TestLogin:
         api.clear("daily_load", "run")
         assert (stub.logins, stub.clears) == (2, 1)
 
-    def test_between_them_costs_one_login_and_one_clear(self, stub: StubApi, counter: AttemptCounter) -> None:
+    def test_between_them_costs_one_login_and_one_clear(
+        self, stub: StubApi, counter: AttemptCounter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", logger="dag_retry")
         claim = counter.claim("daily_load", "run", generation=0, max_attempts=2, failed_try=TRY)
         settings = ApiSettings(stub.url, username="retry", password="s3cret")
         stub.faults = [None, None, before(401)]
-        assert finish(counter, claim, lambda: settings, Deadline(60)) == "cleared"
+        winner.clear(Holder(claim, counter, lambda: settings, Hooks(), {}, Deadline(60)))
+        assert "attempt 1 of 2 begins (cleared)" in caplog.text
         assert (stub.logins, stub.clears) == (2, 1)
         before_the_note = [path.rsplit("/", 1)[1] for _, path in stub.seen][:6]
         assert before_the_note == ["token", "branch_b", "clear"] * 2

@@ -64,6 +64,25 @@ def test_the_api_is_silent(silent: str, server: RedisServer) -> None:
     assert (record.status, record.due_at > record.updated_at) == (Status.CLAIMED, True)
 
 
+def test_redis_falls_silent_after_the_look(server: RedisServer, httpserver: HTTPServer) -> None:
+    """The claim can't be renewed then, so nothing is cleared."""
+    stub = StubApi(httpserver)
+
+    def stop_redis(stub: StubApi, request: Request) -> Response | None:
+        server.send(signal.SIGSTOP)
+        return None
+
+    stub.faults = [None, stop_redis]
+    retry = DagRetry(2, redis=server.url, api=stub.url.replace("http://", "http://retry:s3cret@"))
+    with within(BUDGET), pytest.raises(CounterError, match="no answer in time"):
+        retry.on_failure(task_failed())
+    assert stub.clears == 0
+    server.send(signal.SIGCONT)
+    retry.on_failure(dag_failed())
+    record: Any = retry.read("daily_load", "run")
+    assert (stub.clears, record.status, record.attempt) == (1, Status.RETRYING, 1)
+
+
 def test_redis_falls_silent_after_the_clear(server: RedisServer, httpserver: HTTPServer) -> None:
     stub = StubApi(httpserver)
 

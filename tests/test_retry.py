@@ -28,7 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
-from tests.contexts import dag_failed, dag_run, dag_succeeded, task_failed, task_lost, ti, without_run
+from tests.contexts import dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
 from tests.stub_api import StubApi, after, before
 
@@ -127,14 +127,14 @@ class TestFailure:
         client.flushall()
         retry.on_failure(task_failed(2))
         assert stub.clears == 2
-        assert "it was cleared 2 times, by hand too, and 2 attempts are allowed" in caplog.text
+        assert "it was cleared 2 times, clears by hand included, and 2 attempts are allowed" in caplog.text
 
 
 class TestGuards:
     @pytest.mark.parametrize(
         ("context", "reason"),
         [
-            (task_lost(try_number=1, max_tries=2), "task_retries_left"),
+            (heartbeat_timeout(try_number=1, max_tries=2), "task_retries_left"),
             (task_failed() | {"task": SimpleNamespace(is_teardown=True, on_failure_fail_dagrun=False)}, "teardown"),
         ],
     )
@@ -155,7 +155,7 @@ class TestGuards:
     @pytest.mark.parametrize(
         "context",
         [
-            task_lost(max_tries=0),
+            heartbeat_timeout(max_tries=0),
             # AirflowFailException fails a task for good although it has retries left.
             task_failed(try_number=1, max_tries=2),
             task_failed() | {"task": SimpleNamespace(is_teardown=True, on_failure_fail_dagrun=True)},
@@ -166,13 +166,13 @@ class TestGuards:
         assert stub.clears == 1
 
 
-class TestLost:
+class TestHeartbeatTimeout:
     """A task whose worker fell silent: its callback knows the run as it is now, not as it was when it failed."""
 
     @pytest.mark.parametrize("state", ["running", "failed"])
     def test_still_there(self, retry: DagRetry, stub: StubApi, state: str) -> None:
         stub.ti_state = state
-        retry.on_failure(task_lost())
+        retry.on_failure(heartbeat_timeout())
         assert stub.clears == 1
 
     @pytest.mark.parametrize(
@@ -183,20 +183,20 @@ class TestLost:
     ) -> None:
         # Airflow has given it a new id and the new generation, so neither tells.
         stub.ti_id, stub.ti_state, stub.try_number = "try-1", state, try_number
-        retry.on_failure(task_lost(generation=1))
+        retry.on_failure(heartbeat_timeout(generation=1))
         assert "nothing to retry (restarting)" in caplog.text
         assert stub.clears == 0
         assert client.keys() == []
 
     def test_a_task_that_is_gone(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
         stub.faults = [None, before(404, {"detail": "gone"})]
-        retry.on_failure(task_lost())
+        retry.on_failure(heartbeat_timeout())
         assert client.keys() == []
 
     def test_api_away(self, make: Any, client: Any, caplog: pytest.LogCaptureFixture) -> None:
         away = make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
         with pytest.raises(ClearUnconfirmed):
-            away.on_failure(task_lost())
+            away.on_failure(heartbeat_timeout())
         assert "NOT retried, nothing was cleared" in caplog.text
         assert client.keys() == []
 
@@ -231,6 +231,36 @@ class TestTakeover:
 
         monkeypatch.setattr(AttemptCounter, "renew", slowly)
         retry.on_failure(dag_failed())
+        assert stub.clears == 0
+
+    @pytest.mark.parametrize("context", [task_failed(), dag_failed()])
+    def test_cancelled_after_its_look(
+        self, retry: DagRetry, client: Any, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture, context: Any
+    ) -> None:
+        def cancel(stub: StubApi, request: Any) -> None:
+            assert AttemptCounter(client).cancel("daily_load", "run", holder="ada")
+
+        # Behind the login.
+        stub.faults = [None, cancel]
+        retry.on_failure(context)
+        assert (stub.clears, names(told)) == (0, [])
+        assert (record(retry).status, record(retry).reason) == (Status.SKIPPED, "cancelled")
+        assert "not the holder of attempt 1 of 2 any more" in caplog.text
+
+    def test_taken_over_after_its_look(self, retry: DagRetry, client: Any, stub: StubApi, told: Any) -> None:
+        def take_over(stub: StubApi, request: Any) -> None:
+            claim = AttemptCounter(client).claim(
+                "daily_load", "run", generation=0, max_attempts=2, takeover=True, level="dag"
+            )
+            assert claim.reason == "taken_over"
+
+        stub.faults = [None, take_over]
+        retry.on_failure(task_failed())
+        assert (stub.clears, names(told), record(retry).status) == (0, [], Status.CLAIMED)
+
+    def test_redis_forgets_after_its_look(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
+        stub.faults = [None, lambda stub, request: client.flushall() and None]
+        retry.on_failure(task_failed())
         assert stub.clears == 0
 
     def test_untold_exhaustion_is_told_by_the_dag_level(self, make: Any, client: Any, told: Any) -> None:
@@ -427,7 +457,7 @@ class TestHooks:
             retry.on_failure(task_failed(1))
         assert told == ["first", "second"]
         assert not record(retry).acknowledged
-        assert "a hook that was to tell it failed" in caplog.text
+        assert "and a hook for this failed" in caplog.text
         retry.on_failure(dag_failed(1))
         assert told == ["first", "second"] * 2
         assert record(retry).acknowledged

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from pytest_httpserver import HTTPServer
 
 from dag_retry import ConfigError, DagRetry, Outcome, RunRecord, Status, recipe
-from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost
+from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
 from tests.stub_api import StubApi, before
 
 HOUR = timedelta(hours=1)
@@ -69,7 +69,10 @@ class TestSkip:
         retry.on_failure(dag_failed())
         assert stub.clears == 0
         assert statuses(told) == [("skipped", "exception_not_retryable")]
-        assert "failed, and is not retried (exception_not_retryable): its exception is not one to retry" in caplog.text
+        assert (
+            "failed, and is not retried (exception_not_retryable): retry_on or give_up_on excludes the exception"
+            in caplog.text
+        )
         found = record(retry)
         assert found
         assert (found.status, found.acknowledged) == (Status.SKIPPED, True)
@@ -85,7 +88,7 @@ class TestSkip:
     def test_a_judge_leaves_the_rest_to_the_dag_level(self, make: Any, stub: StubApi) -> None:
         retry = make()
         retry.judge(task_failed())
-        retry.judge(task_lost())
+        retry.judge(heartbeat_timeout())
         assert record(retry) is None
         assert stub.seen == []
         retry.on_failure(dag_failed())
@@ -138,7 +141,7 @@ class TestSkip:
             make(**options).on_failure(context)
         assert stub.clears == 0
         assert statuses(told) == [("skipped", "config")]
-        assert "Mend that, then clear the run by hand" in caplog.text
+        assert "Fix it, then clear the run by hand" in caplog.text
 
 
 class TestOverrides:
@@ -377,6 +380,6 @@ class TestRecipe:
         assert variables == held
 
 
-def test_a_judge_of_a_lost_task_asks_nothing(make: Any, stub: StubApi) -> None:
-    make().judge(task_lost() | {"task": SimpleNamespace(task_id="branch_b")})
+def test_a_judge_at_a_heartbeat_timeout_asks_nothing(make: Any, stub: StubApi) -> None:
+    make().judge(heartbeat_timeout() | {"task": SimpleNamespace(task_id="branch_b")})
     assert stub.seen == []

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from dag_retry import AttemptCounter
+from dag_retry._callback import winner
+from dag_retry._callback.holder import Holder
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.scripts import script
 from tests.simulation.airflow import Airflow, BrokenPromiseError, Faults, State
@@ -64,6 +67,9 @@ SMALL: dict[str, tuple[int, int, Faults]] = {
     "people clear, a replica lags": (2, 1, Faults(manual_clear=1, failover=1)),
     "people clear, tasks succeed": (2, 1, Faults(manual_clear=1, success=2)),
     "the clock leaps": (2, 1, Faults(leap=2, kill=1)),
+    "the clock leaps, API refuses": (2, 1, Faults(leap=1, refused=1)),
+    "Redis forgets between look and renewal": (2, 1, Faults(gap_after_look=1, loss=1)),
+    "a replica lags between look and renewal": (2, 1, Faults(gap_after_look=1, failover=1)),
     "Dag level killed, called again, leases over": (2, 1, Faults(dag_kill=1, duplicate=1, minute=1, kill=1)),
 }
 # Minutes each: make simulate.
@@ -105,10 +111,10 @@ SWEPT: dict[str, tuple[int, int, Faults, dict[str, Any], dict[str, Any]]] = {
     "a hopeless task": (2, 2, Faults(kill=1), {"hopeless": [0]}, {}),
     "a hopeless task, delays": (2, 2, Faults(sweep=1), {"hopeless": [0], "delay": MINUTE}, {}),
     "a hopeless task, people clear": (2, 1, Faults(manual_clear=1), {"hopeless": [0]}, {}),
-    "lost callbacks": (2, 2, Faults(dag_lost=1, miss=1, kill=1), {}, {}),
-    "lost callbacks, late ones": (2, 1, Faults(dag_lost=1, miss=1, duplicate=1, kill=1), {}, {}),
-    "lost callbacks, people clear": (1, 1, Faults(dag_lost=1, miss=2, manual_clear=1, minute=1), {}, {}),
-    "lost callbacks, Redis forgets": (2, 1, Faults(dag_lost=1, miss=1, loss=1, duplicate=1), {}, {}),
+    "callbacks that never come": (2, 2, Faults(uncalled=1, miss=1, kill=1), {}, {}),
+    "callbacks that never come, late ones": (2, 1, Faults(uncalled=1, miss=1, duplicate=1, kill=1), {}, {}),
+    "callbacks that never come, people clear": (1, 1, Faults(uncalled=1, miss=2, manual_clear=1, minute=1), {}, {}),
+    "callbacks that never come, Redis forgets": (2, 1, Faults(uncalled=1, miss=1, loss=1, duplicate=1), {}, {}),
 }
 
 
@@ -138,8 +144,8 @@ def test_every_schedule_of_other_policies(policy: str, faults: Faults, scripts: 
 
 @pytest.mark.parametrize("sweeps", [False, True])
 def test_random_schedules(sweeps: bool, scripts: Scripts) -> None:
-    of_sweepers = {"dag_lost", "sweep", "miss"}
-    kinds = [name for name in Faults._fields if name != "gap" and (sweeps or name not in of_sweepers)]
+    of_sweepers = {"uncalled", "sweep", "miss"}
+    kinds = [name for name in Faults._fields if not name.startswith("gap") and (sweeps or name not in of_sweepers)]
     policy: dict[str, Any] = {"delay": [timedelta(0), MINUTE]} if sweeps else {}
     airflows = {cap: Airflow(Flow(cap, **policy), scripts, cap, sweeps=sweeps) for cap in (1, 2, 3)}
     # With sweepers every minute that passes is new to the scripts: ten times slower.
@@ -154,8 +160,8 @@ def test_random_schedules(sweeps: bool, scripts: Scripts) -> None:
 
 # What the README states as limits: each can break a promise.
 LIMITS = {
-    "a person clears between look and clear": Faults(gap=1, manual_clear=1),
-    "Redis forgets between look and clear": Faults(gap=1, loss=1),
+    "a person clears between look and clear": Faults(gap_after_look=1, manual_clear=1),
+    "Redis forgets between renewal and clear": Faults(gap_before_clear=1, loss=1),
 }
 
 
@@ -247,12 +253,26 @@ def torn_claim(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Airflow, "_script", script)
 
 
+def renewal_first(patch: pytest.MonkeyPatch) -> None:
+    """Renew the claim, then look, then clear."""
+
+    def try_once(holder: Holder, api: Any) -> Any:
+        return once(holder, api) if renew(holder.counter, holder.claim) else None
+
+    renew, once = AttemptCounter.renew, winner._try_once
+    patch.setattr(AttemptCounter, "renew", lambda *_: True)
+    patch.setattr(winner, "_try_once", try_once)
+
+
 # Each rule of the callbacks, taken out.
 HABITS: dict[str, tuple[Any, int, Faults]] = {
     "a claim is one step (the recipe reads, then writes)": (torn_claim, 1, Faults()),
     "a clear is sent after a look": (
         lambda patch: patch.setattr(AskingApi, "is_current", lambda *_: True), 1, Faults(api_after=1)),
-    "a lost task is looked at before its claim": (
+    "a claim is renewed before its clear": (
+        lambda patch: patch.setattr(AttemptCounter, "renew", lambda *_: True), 1, Faults(leap=1, refused=1)),
+    "a claim is renewed after its look": (renewal_first, 1, Faults(gap_after_look=1, loss=1)),
+    "a task with a heartbeat timeout is looked at before its claim": (
         lambda patch: patch.setattr(AskingApi, "is_lost", lambda *_: True), 2, Faults(silent=1)),
     "a run that a late clear left failed is queued": (
         lambda patch: patch.setattr(AskingApi, "queue_stranded", lambda *_: False), 1, Faults(api_late=1, kill=1)),

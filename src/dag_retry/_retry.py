@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dag_retry._airflow import options, sdk, settings
 from dag_retry._errors import ConfigError
+from dag_retry._exported import exported
 from dag_retry._policy.conditions import Conditions, Kind
 from dag_retry._policy.delays import Delay, Delays
 from dag_retry._policy.hooks import Context, Hook, Hooks, listed
@@ -32,6 +33,7 @@ TAG = "dag-retry"
 """Of the Dags that ``dag_args`` makes: by it a sweeper, and whoever looks at the list of Dags, knows them."""
 
 
+@exported
 class DagRetry:
     """Retries a whole Dag run when it fails, at most ``max_attempts`` times.
 

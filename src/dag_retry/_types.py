@@ -1,33 +1,37 @@
 """The words of this package as types: what is asked of the counter, and what it answers.
 
-Named tuples, as all that a Dag file loads: a dataclass takes seven times as long to make, and Dag files are parsed all
-day. (So is an annotation that is text, of a future import: there is none here.)
+Every Dag file loads this module, and Dag files are parsed all day. So these classes are named tuples: a dataclass takes
+seven times as long to define. Annotations that are text cost time too, so there is no future import here.
 """
 
 from enum import Enum
 from typing import Literal, NamedTuple
 
+from dag_retry._exported import exported
 
+
+@exported
 class Verdict(str, Enum):
-    """What a claim was told. Losing is an answer, not an error."""
+    """The answer to a claim. Losing is an answer, not an error."""
 
     WON = "won"
     """Clear the run, then confirm. Nobody else will."""
     LOST = "lost"
-    """Do nothing: another callback has this failure in hand, or it is stale."""
+    """Do nothing: another callback has claimed this failure, or the failure is stale."""
     EXHAUSTED = "exhausted"
-    """The budget is used up, and this claim is the one that tells it."""
+    """Tell the hooks that the budget is used up. Nobody else will."""
     SKIPPED = "skipped"
-    """The failure is not to be retried, as the claim itself asked for, and this claim is the one that tells it."""
+    """Tell the hooks that the failure is not retried, as the claim asked for. Nobody else will."""
 
 
+@exported
 class Status(str, Enum):
     """Where a run stands. Succeeded, exhausted, blocked and skipped are endings."""
 
     WAITING = "waiting"
-    """A callback won, and the run is to be cleared when its delay is over."""
+    """A callback won. The run is cleared when its delay is over."""
     CLAIMED = "claimed"
-    """A callback won and is about to clear the run."""
+    """A callback won, and is about to clear the run."""
     RETRYING = "retrying"
     """The run has been cleared and is on its next attempt."""
     SUCCEEDED = "succeeded"
@@ -37,22 +41,23 @@ class Status(str, Enum):
     BLOCKED = "blocked"
     """Airflow refused the clear for good."""
     SKIPPED = "skipped"
-    """The run failed in a way that is not to be retried; the reason is a code."""
+    """The failure is not retried. The reason is a code."""
     UNCLAIMED = "unclaimed"
-    """The run failed, and no callback told us: the sweeper found it."""
+    """The run failed, and no callback claimed that. The sweeper found the run."""
 
 
 ClearOption = Literal["only_failed", "run_on_latest_version", "skip_if_newer_run"]
-"""How a run is to be cleared: failed tasks only, with the Dag's latest version, unless a newer run has succeeded."""
+"""How to clear a run: failed tasks only; with the Dag's latest version; only if no newer run has succeeded."""
 
 
+@exported
 class FailedTry(NamedTuple):
-    """The try whose failure is claimed. It is kept with the claim, for whoever has to finish it.
+    """The try whose failure is claimed. Redis keeps it with the claim, for whoever finishes the claim.
 
     :param task_id: the task that failed; at the Dag level the last one of the run.
     :param map_index: its index where mapped, else -1.
     :param ti_id: the task instance's id (a UUID), which every clear changes.
-    :param error: the type of its exception, empty where unknown.
+    :param error: the type of its exception; empty if unknown.
     """
 
     task_id: str = ""
@@ -61,6 +66,7 @@ class FailedTry(NamedTuple):
     error: str = ""
 
 
+@exported
 class Claim(NamedTuple):
     """The answer to one claim.
 
@@ -92,6 +98,7 @@ class Claim(NamedTuple):
     due_at: int = 0
 
 
+@exported
 class RunRecord(NamedTuple):
     """What Redis knows of a run that failed at least once. Times are ms since the epoch, by Redis's clock.
 
@@ -135,6 +142,7 @@ class RunRecord(NamedTuple):
     due_at: int
 
 
+@exported
 class Outcome(NamedTuple):
     """What became of a failure or a success; hooks find it as ``context["dag_retry"]``.
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
-from tests.simulation.flow import Callback, Flow, Kind, Point, Trouble
+from tests.simulation.flow import Callback, Flow, Kind, Point, Request, Trouble
 from tests.simulation.scripts import DAG, EPOCH, RUN, TTL, Record, Scripts
 
 LIVING = ("running", "calling", "silent")
@@ -42,7 +42,8 @@ class Actor(NamedTuple):
     """A callback that runs.
 
     :param at: where it stands.
-    :param hurry: it looked, and clears before anything else happens: the milliseconds which the README states.
+    :param hurry: it looked, then renews and clears before anything else happens: the milliseconds which the README
+        states. It can still be killed, or not be answered.
     """
 
     at: Point
@@ -58,7 +59,7 @@ class Faults(NamedTuple):
     """SIGKILL of a callback in the dag processor."""
     silent: int = 0
     """A worker is lost, and noticed later."""
-    dag_lost: int = 0
+    uncalled: int = 0
     """A Dag-level callback is never called."""
     duplicate: int = 0
     """A Dag-level callback is called twice, or late."""
@@ -94,8 +95,10 @@ class Faults(NamedTuple):
     """Redis's clock is set a minute forward or back."""
     success: int = 0
     """A task succeeds."""
-    gap: int = 0
-    """Something happens between a look and its clear."""
+    gap_after_look: int = 0
+    """Something happens between a look and the renewal of the claim."""
+    gap_before_clear: int = 0
+    """Something happens between the renewal of the claim and the clear."""
 
 
 class Tally(NamedTuple):
@@ -117,7 +120,7 @@ class Tally(NamedTuple):
     """Redis lost something."""
     forgot_winner: bool = False
     """A winner that Redis forgot cleared, after others had ended the budget: the limit that the README states."""
-    dag_lost: bool = False
+    uncalled: bool = False
     """A Dag-level callback was not called."""
     dag_trouble: int | None = None
     """The minute in which a callback in the dag processor was last killed, or met an API or a Redis that failed: until
@@ -237,7 +240,7 @@ class Airflow:
                 yield self.call_again, ()
             if left.miss:
                 yield self.miss, ()
-        elif left.dag_lost and not any(task.phase in LIVING for task in state.tasks):
+        elif left.uncalled and not any(task.phase in LIVING for task in state.tasks):
             yield self.end_run_unnoticed, ()
         if left.sweep and state.record and state.record.is_due(state.minutes):
             yield self.sweep, ()
@@ -249,11 +252,13 @@ class Airflow:
             for fault in ("lost_reply", "redis_before", "redis_after"):
                 if getattr(left, fault):
                     yield self.step, (actor, fault)
-        elif what in ("look", "is_lost"):
+            if left.gap_before_clear and request and request.of == "renew":
+                yield self.step, (actor, "gap_before_clear")
+        elif what in ("look", "heartbeat"):
             if left.api_look:
                 yield self.step, (actor, "api_look")
-            if left.gap and what == "look":
-                yield self.step, (actor, "gap")
+            if left.gap_after_look and what == "look":
+                yield self.step, (actor, "gap_after_look")
         elif what == "clear":
             for fault in ("api_before", "api_after", "api_late", "refused"):
                 if getattr(left, fault):
@@ -285,7 +290,7 @@ class Airflow:
         """The scheduler notices a silent task; its callback is told the generation and the id of this moment."""
         try_number = state.tasks[index].try_number
         state = self._ended(state, index, "failed")
-        return state if self._level == "dag" else self._call(state, "lost", index, state.generation, try_number)
+        return state if self._level == "dag" else self._call(state, "timeout", index, state.generation, try_number)
 
     def end_run(self, state: State) -> State:
         failed = any(task.phase == "failed" for task in state.tasks)
@@ -297,7 +302,7 @@ class Airflow:
     def end_run_unnoticed(self, state: State) -> State:
         if not any(task.phase == "failed" for task in state.tasks):
             return self.end_run(state)
-        return _less(state, "dag_lost")._replace(run="failed", tally=state.tally._replace(dag_lost=True))
+        return _less(state, "uncalled")._replace(run="failed", tally=state.tally._replace(uncalled=True))
 
     def call_again(self, state: State) -> State:
         trouble = state.tally.dag_trouble
@@ -424,7 +429,7 @@ class Airflow:
     def _call(
         self, state: State, kind: Kind, task: int, generation: int, try_number: int = 1, *, again: int = 0
     ) -> State:
-        name = f"{kind}{task if kind in ('task', 'lost') else ''}@{generation}{'+' * again}"
+        name = f"{kind}{task if kind in ('task', 'timeout') else ''}@{generation}{'+' * again}"
         actor = Actor(self._flow.begin(Callback(name, kind, task, generation, try_number)))
         return state._replace(actors=_sorted((*state.actors, actor)))
 
@@ -465,8 +470,8 @@ class Airflow:
                 state = state._replace(tally=self._claimed(state, actor, answered))
         elif request.what == "look" and not answer:
             answer = request.of == str(state.generation)
-        elif request.what == "is_lost" and not answer:
-            answer = self._is_lost(state, request.of, *request.args)
+        elif request.what == "heartbeat" and not answer:
+            answer = self._is_current(state, request.of, *request.args)
         elif request.what == "queue":
             state = self._queue(state)
         elif request.what == "clear" and fault == "api_late":
@@ -480,9 +485,16 @@ class Airflow:
         elif request.what == "hook":
             state = state._replace(tally=self._alert(state, callback))
         at = actor.at.after(answer)
-        hurry = fault != "gap" and answer is True and at.request is not None and at.request.what == "clear"
+        hurry = fault not in ("gap_after_look", "gap_before_clear") and self._hurries(request, at.request)
         actors = (*(other for other in state.actors if other is not actor), actor._replace(at=at, hurry=hurry))
         return state._replace(actors=_sorted(actors))
+
+    def _hurries(self, request: Request, following: Request | None) -> bool:
+        """Tell whether the next request follows at once, on the path look, renew, clear."""
+        if following is None:
+            return False
+        before_clear = request.what == "look" or request.of == "renew"
+        return before_clear and (following.what == "clear" or following.of == "renew")
 
     def _left(self, state: State, actor: Actor) -> State:
         """A callback has ended, and its task with it."""
@@ -490,7 +502,7 @@ class Airflow:
         callback = actor.at.callback
         return self._ended(state, callback.task, "failed") if callback.kind == "task" else state
 
-    def _is_lost(self, state: State, ti_id: str, task_id: str, try_number: int) -> bool:
+    def _is_current(self, state: State, ti_id: str, task_id: str, try_number: int) -> bool:
         task = state.tasks[int(task_id)]
         where_it_was = (ti_id, try_number) == (str(state.generation), task.try_number)
         return where_it_was and not task.restarting and task.phase in ("running", "silent", "failed")
@@ -544,11 +556,11 @@ class Airflow:
         return tally._replace(told=(of, alerts))
 
     def check_rest(self, state: State) -> None:
-        """G3, G5, G6, where nothing can happen any more but a fault: nothing lost, nothing stuck, nothing untold."""
+        """G3, G5, G6, where only faults can still happen: nothing given up too early, nothing stuck, nothing untold."""
         tally, record = state.tally, state.record
         if self._sweeps and record and not record.at_rest:
             raise BrokenPromiseError(f"nobody takes {record}")
-        if tally.dag_lost and (
+        if tally.uncalled and (
             record is None or record.generation < state.generation or record.status in ("retrying", "unclaimed")
         ):
             return  # what only a look at Airflow's failed runs finds
@@ -561,7 +573,7 @@ class Airflow:
         if record is None or record.status not in ("exhausted", "blocked", "skipped") or not record.at_rest:
             raise BrokenPromiseError(f"stuck: the run failed, and its record is {record}")
         if record.status == "exhausted" and tally.clears + tally.by_hand < self._cap:
-            raise BrokenPromiseError(f"lost: given up after {tally.clears} clears")
+            raise BrokenPromiseError(f"given up after {tally.clears} clears")
         if tally.told[0] != record.generation:
             raise BrokenPromiseError("nobody was told")
 

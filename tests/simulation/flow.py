@@ -22,9 +22,9 @@ from dag_retry._policy.hooks import Hooks
 from dag_retry._redis import counter, due
 from dag_retry._redis.scripts import script
 from dag_retry.sweeper.sweeper import Sweeper
-from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost
+from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
 
-Kind = Literal["task", "lost", "dag", "success", "sweeper"]
+Kind = Literal["task", "timeout", "dag", "success", "sweeper"]
 
 
 class Trouble(Enum):
@@ -57,8 +57,8 @@ class Callback(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``is_lost``, ``queue``,
-    ``clear``, ``hook``."""
+    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``heartbeat``, ``queue``, ``clear``,
+    ``hook``."""
 
     what: str
     of: Any = None
@@ -103,7 +103,7 @@ class Flow:
         where: Any = {"api": "http://user:password@airflow"}
         self._retry = DagRetry(cap, redis=AskingRedis(self), **where, **hooks, **policy)
         self._sweeper = Sweeper(AskingRedis(self), **where)
-        self._sweeper._holder._hooks = Hooks(**hooks)
+        self._sweeper._hooks = Hooks(**hooks)
         self._hopeless = hopeless
         self._repeats = repeats
         self._answers: Iterator[Any] = iter(())
@@ -147,11 +147,12 @@ class Flow:
     def _as(self, callback: Callback) -> Iterator[None]:
         names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=callback.name))
         with (
-            patch("dag_retry._callback.finish.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
+            patch("dag_retry._callback.winner.AirflowApi", lambda *_: AskingApi(self)),
+            patch("dag_retry._callback.endings.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._airflow.sdk.count", lambda *_: None),
             patch("tenacity.nap.time.sleep", lambda _: None),
-            patch("dag_retry._callback.finish._LEAST", 0.0 if self._repeats else 1e6),
+            patch("dag_retry._callback.winner._LEAST", 0.0 if self._repeats else 1e6),
             patch.object(counter, "uuid", names),
             patch.object(due, "uuid", names),
         ):
@@ -196,7 +197,7 @@ class AskingApi:
         return self._flow.ask(Request("look", failed_try.ti_id))
 
     def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
-        return self._flow.ask(Request("is_lost", failed_try.ti_id, (failed_try.task_id, try_number)))
+        return self._flow.ask(Request("heartbeat", failed_try.ti_id, (failed_try.task_id, try_number)))
 
     def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
         self._flow.ask(Request("queue"))
@@ -217,8 +218,8 @@ def _context(callback: Callback) -> dict[str, Any]:
     ti = {"id": str(callback.generation), "task_id": str(callback.task), "try_number": callback.try_number}
     if callback.kind == "task":
         return task_failed(callback.generation, **ti)
-    if callback.kind == "lost":
-        return task_lost(callback.generation, **ti)
+    if callback.kind == "timeout":
+        return heartbeat_timeout(callback.generation, **ti)
     context = dag_failed(callback.generation) if callback.kind == "dag" else dag_succeeded(callback.generation)
     vars(context["ti"]).update(ti)
     return context

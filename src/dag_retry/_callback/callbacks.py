@@ -1,4 +1,4 @@
-"""What a callback does: it claims the failure, or ends the budget of a run that succeeded."""
+"""A failure comes in and is claimed; a success comes in and ends the budget of a run that had failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback.failure import Failure
-from dag_retry._callback.holder import Holder, named, note_ending
+from dag_retry._callback.holder import Holder, describe_run
+from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
 from dag_retry._errors import ConfigError, CounterError, DagRetryError
 from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
@@ -28,27 +29,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a callback may take, in seconds: at most, which is far less than a claim's lease; of what Airflow gives it, which
-# leaves the rest to hooks; and at least, so that a failure that Airflow leaves no time for is claimed and thus due.
-_MOST, _SHARE, _LEAST = 15.0, 0.75, 1.5
-# Of it for each try of a call of Redis, and for a whole call at its worst (`connect` says why).
-_REDIS_TRY, _REDIS_CALL = 1 / 15, 3.3 / 15
-
-
-def share_of(limit: float) -> float:
-    """Return what a callback may take, in seconds, of what Airflow gives it."""
-    return max(_LEAST, min(_MOST, _SHARE * limit))
+_WHY_NOTHING = {
+    "task_retries_left": "Airflow retries the task itself",
+    "teardown": "the failure of a teardown does not fail the run",
+    "restarting": "the run was cleared meanwhile, and the task begins a new try",
+}
 
 
 class Callbacks:
     """The callbacks of a Dag.
 
     :param policy: what is retried, how often, when and how.
-    :param hooks: whom to tell.
-    :param counting: what the counter is made with, beside a client.
+    :param hooks: the hooks to tell.
+    :param counting: the arguments of the counter, but for the client.
     :param redis: the client, or its URL, or None for the setting.
-    :param api: gives the settings of Airflow's API.
-    :param missing_record: gives what counts where Redis knows nothing of a run, for as long as that is claimed.
+    :param api: returns the settings of Airflow's API.
+    :param missing_record: a context manager around the claim. It gives what counts if Redis has no record of the run.
     :param made: when the Dag file was parsed, in seconds by the monotonic clock.
     """
 
@@ -72,35 +68,34 @@ class Callbacks:
         self._made = made
 
     def failed(self, context: Context, *, clears: bool) -> None:
-        """Claim a failure, and do what follows.
+        """Claim a failure, and do what the answer asks for.
 
         :param context: what Airflow gives to a failure callback.
-        :param clears: whether this callback may clear the run; else it only says what is not to be retried.
+        :param clears: whether this callback may clear the run. If not, it claims only failures that are not retried.
         :raises DagRetryError: what went wrong, after it was logged.
         """
-        with _loud("%s"):
+        with _logged("%s"):
             failure = Failure.of(context)
-        run = named(failure.dag_id, failure.run_id)
+        run = describe_run(failure.dag_id, failure.run_id)
         if failure.skip:
-            log.info("Dag retry: %s: nothing to retry (%s).", run, failure.skip)
+            _log_nothing(run, failure.skip)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
         if not skip and not (clears and (policy.scope == "run" or context.get("reason"))):
-            log.info("Dag retry: %s: left to the Dag level.", run)
+            log.info("Dag retry: %s: this callback leaves the failure to the Dag level.", run)
             return
-        seconds = self._seconds(failure.level)
-        # What follows the last request is recorded in Redis.
-        deadline = Deadline(seconds * (1 - _REDIS_CALL))
+        budget = self._time_budget(failure.level)
+        deadline = Deadline(without_redis(budget))
         with ExitStack() as stack:
-            with _loud(
-                "%s failed and was NOT retried, nothing was cleared: %s. Mend this, then clear it by hand.",
+            with _logged(
+                "%s failed and was NOT retried, nothing was cleared: %s. Fix the cause, then clear the run by hand.",
                 run,
                 not_retried=failure.dag_id,
             ):
-                if failure.lost and not self._is_lost(failure, deadline):
-                    log.info("Dag retry: %s: nothing to retry (restarting).", run)
+                if failure.heartbeat_timeout and self._is_restarting(failure, deadline):
+                    _log_nothing(run, "restarting")
                     return
-                counter = stack.enter_context(self.connected(seconds))
+                counter = stack.enter_context(self.connected(budget))
                 missing_record = stack.enter_context(self._missing_record(failure, policy))
                 with sdk.timed("claim", failure.dag_id):
                     claim = counter.claim(
@@ -121,48 +116,47 @@ class Callbacks:
                     )
             sdk.count("taken_over" if claim.reason == "taken_over" else claim.verdict.value, claim.dag_id)
             if claim.verdict is Verdict.LOST:
-                log.info("Dag retry: %s: nothing to do, this failure is in hand (%s).", run, claim.reason)
+                log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
             else:
-                Holder(counter, self._api, self._hooks).act(context, claim, deadline)
+                Holder(claim, counter, self._api, self._hooks, context, deadline).act()
         if unusable:
             raise unusable
 
     def succeeded(self, context: Context) -> None:
-        """End the budget of a run that had failed; where Redis is away this is a warning.
+        """End the budget of a run that had failed. If Redis is unreachable, this logs a warning.
 
         :param context: what Airflow gives to a success callback of a Dag.
-        :raises ConfigError: a setting is missing or wrong, after it was logged.
+        :raises ConfigError: a setting is missing or wrong. It was logged.
         """
         if context.get("reason") != "success":
-            log.warning("Dag retry: on_success is for the on_success_callback of a Dag: nothing was changed.")
+            log.warning("Dag retry: on_success is for the on_success_callback of a Dag. Nothing was changed.")
             return
-        # Airflow leaves dag_run out where the run's last task has no Dag version (`produce_dag_callback`).
+        # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
         dag_run = context.get("dag_run")
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
-        deadline = Deadline(self._seconds("dag"))
-        with _loud("%s succeeded, and that was not recorded: %s.", named(dag_id, run_id)):
+        run = describe_run(dag_id, run_id)
+        deadline = Deadline(self._time_budget("dag"))
+        with _logged("%s succeeded, and that was not recorded: %s.", run):
             try:
                 with self.connected() as counter:
                     record = counter.succeed(dag_id, run_id, generation=dag_run.clear_number if dag_run else None)
             except CounterError as error:
-                log.warning("Dag retry: %s succeeded, and that was not recorded: %s.", named(dag_id, run_id), error)
+                log.warning("Dag retry: %s succeeded, and that was not recorded: %s.", run, error)
                 return
         if record:
+            # Imported here: a run that never failed does not need it, nor what it loads: requests.
+            from dag_retry._callback.endings import note_ending
+
             sdk.count("succeeded", dag_id)
-            log.info(
-                "Dag retry: %s succeeded on attempt %d of %d.",
-                named(dag_id, run_id),
-                record.attempt,
-                record.max_attempts,
-            )
+            log.info("Dag retry: %s succeeded on attempt %d of %d.", run, record.attempt, record.max_attempts)
             self._hooks.tell(context, Status.SUCCEEDED, record, record.reason)
             note_ending(self._api, deadline, Status.SUCCEEDED, record, record.reason)
 
     @contextmanager
-    def connected(self, seconds: float = _MOST) -> Iterator[AttemptCounter]:
-        """Give the counter.
+    def connected(self, budget: float = LONGEST) -> Iterator[AttemptCounter]:
+        """Connect to Redis, and give the counter.
 
-        :param seconds: what a callback may take in all.
+        :param budget: the callback's time budget, in seconds.
         :raises ConfigError: a setting is missing or wrong.
         """
         if self._redis is not None and not isinstance(self._redis, str):
@@ -170,36 +164,44 @@ class Callbacks:
             return
         from dag_retry._redis.connection import connect
 
-        with closing(connect(settings.redis_url(self._redis), timeout=seconds * _REDIS_TRY)) as client:
+        with closing(connect(settings.redis_url(self._redis), timeout=redis_timeout(budget))) as client:
             yield AttemptCounter(client, **self._counting)
 
     def _judged(self, failure: Failure, context: Context) -> tuple[Policy, list[timedelta], str, ConfigError | None]:
-        """Return a run's policy and delays, why its failure is not to be retried, and what is wrong with the policy."""
+        """Return the run's policy and delays, why the failure is not retried, and what is wrong with the policy."""
         try:
             policy = self._policy.of_run(context)
             skip = policy.skip(failure, context)
             return policy, [] if skip else policy.delays_before(), skip, None
         except ConfigError as error:
-            log.error("Dag retry: %s: %s.", named(failure.dag_id, failure.run_id), error)
+            log.error("Dag retry: %s: %s.", describe_run(failure.dag_id, failure.run_id), error)
             return self._policy, [], "config", error
 
-    def _seconds(self, level: Literal["task", "dag"]) -> float:
-        """Return how long a callback of that level may take."""
+    def _time_budget(self, level: Literal["task", "dag"]) -> float:
+        """Return how many seconds a callback of that level may take."""
         if level == "task":
-            return share_of(sdk.task_limit())
-        # The dag processor begins by parsing the Dag file, and one process then calls back for all its runs.
-        return share_of(sdk.dag_processor_limit() - (time.monotonic() - self._made))
+            return time_budget(sdk.task_limit())
+        # The dag processor first parses the Dag file. Then one process calls back for all runs of the file.
+        return time_budget(sdk.dag_processor_limit() - (time.monotonic() - self._made))
 
-    def _is_lost(self, failure: Failure, deadline: Deadline) -> bool:
+    def _is_restarting(self, failure: Failure, deadline: Deadline) -> bool:
+        """Ask Airflow whether the try with the heartbeat timeout is no longer the current one."""
         from dag_retry._airflow.api import AirflowApi
 
         with AirflowApi(self._api(), deadline) as session:
-            return session.is_lost(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+            return not session.is_lost(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+
+
+def _log_nothing(run: str, code: str) -> None:
+    log.info("Dag retry: %s: nothing to retry (%s): %s.", run, code, _WHY_NOTHING[code])
 
 
 @contextmanager
-def _loud(message: str, *arguments: str, not_retried: str | None = None) -> Iterator[None]:
-    """Log what went wrong before Airflow swallows it; where a run of that Dag was not retried, count it too."""
+def _logged(message: str, *arguments: str, not_retried: str | None = None) -> Iterator[None]:
+    """Log an error of ours before Airflow swallows it.
+
+    :param not_retried: the Dag, if the error means that its run is not retried. This is counted too.
+    """
     try:
         yield
     except DagRetryError as error:

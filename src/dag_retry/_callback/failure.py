@@ -1,4 +1,4 @@
-"""What a callback's context says of a failure, and whether it is one to retry."""
+"""What a callback's context says of a failure, and whether there is anything to retry."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Failure(NamedTuple):
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param generation: ``dag_run.clear_number``, fetched when the try began.
+    :param generation: ``dag_run.clear_number``, which the task's process read when the try began.
     :param level: where the callback runs: ``task`` in the task's worker, ``dag`` in the dag processor.
-    :param tasks_ended: every task of the run has ended, so that no task-level callback is alive.
+    :param tasks_ended: whether every task of the run has ended, so that no task-level callback is alive.
     :param failed_try: the try that failed.
-    :param lost: the task's worker fell silent, and the dag processor calls back for it. The context then is of *now*,
-        not of the failure: the run may have been cleared since, and the task be on its way to a new try.
-    :param try_number: of the failed try.
-    :param skip: why there is nothing to retry, as a code; None where there is.
+    :param heartbeat_timeout: whether the task's worker fell silent, and the dag processor calls back for it. Its
+        context describes *now*, not the failure: the run may have been cleared since, and the task may begin a new try.
+    :param try_number: the number of the failed try.
+    :param skip: why there is nothing to retry, as a code; None if there is something.
     """
 
     dag_id: str
@@ -30,7 +30,7 @@ class Failure(NamedTuple):
     level: Literal["task", "dag"]
     tasks_ended: bool
     failed_try: FailedTry
-    lost: bool
+    heartbeat_timeout: bool
     try_number: int
     skip: Literal["task_retries_left", "teardown"] | None
 
@@ -39,7 +39,7 @@ class Failure(NamedTuple):
         """Read a context.
 
         :param context: what Airflow gave to a failure callback of a task or a Dag.
-        :raises ContextError: it doesn't say which run, generation or try failed.
+        :raises ContextError: the context doesn't say which run, generation or try failed.
         """
         dag_run = _run_of(context)
         generation = getattr(dag_run, "clear_number", None)
@@ -48,20 +48,20 @@ class Failure(NamedTuple):
             lacks = "ti" if ti is None else "dag_run.clear_number"
             raise ContextError(
                 f"Dag run {dag_run.run_id!r} of Dag {dag_run.dag_id!r} failed, and was not retried: the callback's "
-                f"context has no {lacks}, so nothing tells this failure from another. Clear the run by hand."
+                f"context has no {lacks}, so this failure can't be told from another. Clear the run by hand."
             )
-        # Airflow gives a `reason` to the callbacks of a Dag, and to no other.
+        # Airflow gives a `reason` to the callbacks of a Dag, and to no others.
         reason = context.get("reason")
         exception = context.get("exception")
-        # A worker decides FAILED before it calls back (`task_runner.py`); nobody else fills in the state.
-        lost = reason is None and ti.state != "failed"
+        # A worker sets the state to FAILED before it calls back (`task_runner.py`). The dag processor sets no state.
+        heartbeat_timeout = reason is None and ti.state != "failed"
         return cls(
             dag_id=dag_run.dag_id,
             run_id=dag_run.run_id,
             generation=generation,
-            # A lost task's callback does not end with its task: the Dag-level one may run beside it.
-            level="dag" if lost or reason is not None else "task",
-            # A timed-out run is failed while its tasks may still be ending.
+            # After a heartbeat timeout the callback outlives its task. The Dag-level callback may run at the same time.
+            level="dag" if heartbeat_timeout or reason is not None else "task",
+            # A run that timed out is failed at once, while its tasks may still be ending.
             tasks_ended=reason not in (None, "timed_out"),
             failed_try=FailedTry(
                 task_id=ti.task_id,
@@ -69,7 +69,7 @@ class Failure(NamedTuple):
                 ti_id=str(ti.id),
                 error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
             ),
-            lost=lost,
+            heartbeat_timeout=heartbeat_timeout,
             try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,
         )
@@ -78,26 +78,26 @@ class Failure(NamedTuple):
 def _run_of(context: Mapping[str, Any]) -> Any:
     """Return the context's ``dag_run``.
 
-    :raises ContextError: there is none.
+    :raises ContextError: the context has none.
     """
     known = context if isinstance(context, Mapping) else {}
     dag_run = known.get("dag_run")
     if dag_run is None:
-        # Airflow itself leaves it out where the run's last task has no Dag version: `produce_dag_callback`.
+        # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
         raise ContextError(
             f"the callback's context has no dag_run (run_id: {known.get('run_id')!r}, Dag: "
-            f"{getattr(known.get('dag'), 'dag_id', None)!r}), so nothing was retried. Attach it as a callback, "
-            "on_failure_callback=retry.on_failure; where Airflow called it, clear the run by hand."
+            f"{getattr(known.get('dag'), 'dag_id', None)!r}), so nothing was retried. If Airflow called the callback, "
+            "clear the run by hand. If your code did, attach it instead: on_failure_callback=retry.on_failure."
         )
     return dag_run
 
 
 def _skip(context: Mapping[str, Any], ti: Any) -> Literal["task_retries_left", "teardown"] | None:
-    # Some versions of Airflow (3.1, 3.3.0) call on_failure_callback for a lost task that will itself be retried.
+    # Airflow 3.1 and 3.3.0 call on_failure_callback at a heartbeat timeout even if they will retry the task.
     if ti.state != "failed" and 0 < ti.try_number <= (getattr(ti, "max_tries", 0) or 0):
         return "task_retries_left"
     task = context.get("task")
     if getattr(task, "is_teardown", False) and not getattr(task, "on_failure_fail_dagrun", False):
-        # Its failure does not fail the run.
+        # The failure of such a teardown does not fail the run.
         return "teardown"
     return None

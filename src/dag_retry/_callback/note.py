@@ -1,4 +1,4 @@
-"""What is to be read of a retry in Airflow's own UI: a line in the note of the run."""
+"""What Airflow's own UI shows of a retry: a line in the note of the run."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import logging
 import re
 
 from dag_retry._airflow.api import AirflowApi
+from dag_retry._callback.holder import describe_run
 from dag_retry._errors import ClearRefused, ClearUnconfirmed
 from dag_retry._types import Claim, RunRecord, Status
 
 log = logging.getLogger(__name__)
 
-# `DAGRunPatchBody.note` takes no more (3.2.2 and 3.3.2).
-_MOST = 1000
+# The longest note that Airflow takes (`DAGRunPatchBody.note`, 3.2.2 and 3.3.2).
+_LONGEST = 1000
 _OURS = re.compile(r"^Dag retry\b.*\n?", re.MULTILINE)
 
 
 def write_note(session: AirflowApi, status: Status, what: Claim | RunRecord, reason: str) -> None:
-    """Say in a run's note how it stands, in a line of our own behind what a person wrote there.
+    """Say in a run's note how the run stands, in a line of our own after what a person wrote.
 
-    That fails without harm: a note is no promise.
+    A note that Airflow does not take is left out.
 
-    :param session: with Airflow.
-    :param status: where the run stands.
-    :param what: the claim or the record.
+    :param session: the session with Airflow's API.
+    :param status: how the run stands.
+    :param what: the claim, or the record.
     :param reason: why, as a code.
     """
     line = _line(status, what, reason)
     try:
         session.note(what.dag_id, what.run_id, lambda note: _with(note, line))
     except (ClearRefused, ClearUnconfirmed) as error:
-        log.info("Dag retry: the note of run %r of Dag %r was not written: %s.", what.run_id, what.dag_id, error)
+        log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)
 
 
 def _line(status: Status, what: Claim | RunRecord, reason: str) -> str:
@@ -49,7 +50,7 @@ def _line(status: Status, what: Claim | RunRecord, reason: str) -> str:
 
 
 def _with(note: str, line: str) -> str | None:
-    """Return a note with a line of ours in place of the last one; None where it has no room."""
+    """Return a note with this line in place of our last one; None if it has no room, or has the line."""
     others = _OURS.sub("", note).rstrip("\n")
     revised = f"{others}\n{line}" if others else line
-    return revised if len(revised) <= _MOST and revised != note else None
+    return revised if len(revised) <= _LONGEST and revised != note else None

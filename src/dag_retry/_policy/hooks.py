@@ -1,4 +1,4 @@
-"""The hooks: who is told what became of a run."""
+"""The hooks: what is called when a run is retried, and when its budget ends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# airflow.sdk.Context is a TypedDict, which takes no key of ours; the callbacks must fit where it is asked for.
+# airflow.sdk.Context is a TypedDict, and takes no key of ours. So ours is Any, and our callbacks fit Airflow's types.
 Context: TypeAlias = Any
 Hook = Callable[[Any], Any]
 
-_NAMES = {
+_HOOKS = {
     "retrying": "on_retry",
     "waiting": "on_retry",
     "exhausted": "on_exhausted",
@@ -30,23 +30,23 @@ _NAMES = {
 
 
 class Hooks:
-    """The hooks of a Dag, or, where nothing is given, those of the section ``[dag_retry]``.
+    """The hooks of a Dag. A hook that is not given comes from the section ``[dag_retry]``.
 
-    :param given: by the names of ``DagRetry``'s parameters: one or a list of each, None for the section's.
-    :raises ConfigError: one is not callable, or a name in the section is not ``module:function``.
+    :param given: a hook or a list of hooks for each parameter ``on_…`` of ``DagRetry``; None for the section's.
+    :raises ConfigError: a hook is not callable, or a name in the section is not ``module:function``.
     """
 
     def __init__(self, **given: Hook | Sequence[Hook] | None) -> None:
-        self._hooks = {name: listed(name, given.get(name)) for name in set(_NAMES.values())}
+        self._hooks = {name: listed(name, given.get(name)) for name in set(_HOOKS.values())}
 
     def tell(self, context: Context, status: Status, what: Claim | RunRecord, reason: str) -> None:
-        """Call the hooks of a status, each of them whatever became of the others.
+        """Call every hook of a status, even if another hook fails.
 
-        :param context: what the hooks are called with; it holds the :class:`Outcome` under ``dag_retry`` then.
-        :param status: where the run stands.
-        :param what: the claim or the record.
+        :param context: what the hooks are called with. This adds the :class:`Outcome` as ``dag_retry``.
+        :param status: how the run stands.
+        :param what: the claim, or the record.
         :param reason: why, as a code.
-        :raises Exception: the first that a hook raised.
+        :raises Exception: what the first hook that failed raised.
         """
         from dag_retry._types import Outcome
 
@@ -54,12 +54,12 @@ class Hooks:
             status, reason, what.attempt, what.max_attempts, what.dag_id, what.run_id, what.failed_try, what.due_at
         )
         failed: Exception | None = None
-        for hook in self._hooks[_NAMES[status.value]]:
+        for hook in self._hooks[_HOOKS[status.value]]:
             try:
                 hook(context)
             except Exception as error:
                 log.exception(
-                    "Dag retry: run %r of Dag %r is %s, and a hook that was to tell it failed.",
+                    "Dag retry: run %r of Dag %r is %s, and a hook for this failed.",
                     what.run_id,
                     what.dag_id,
                     status.value,
@@ -70,19 +70,21 @@ class Hooks:
 
 
 def listed(name: str, given: Any) -> list[Hook]:
-    """Return callbacks, of which one may stand alone, as a list.
+    """Return callbacks as a list.
 
-    :raises ConfigError: one is not callable.
+    :param name: the parameter that holds them.
+    :param given: one callback, a list of them, or None for the hooks of the section.
+    :raises ConfigError: one of them is not callable.
     """
-    hooks = [_Named(name, each) if given is None else each for each in options.listed(name, given)]
+    hooks = [_HookByName(name, each) if given is None else each for each in options.listed(name, given)]
     for hook in hooks:
         if not callable(hook):
             raise ConfigError(f"{name} is {hook!r}: use a function or notifier, or a list of them")
     return hooks
 
 
-class _Named:
-    """A hook of the section, which is imported when it is called: a Dag file need not have it."""
+class _HookByName:
+    """A hook of the section. It is imported when it is called, so a Dag file does not load it."""
 
     def __init__(self, name: str, path: str) -> None:
         if ":" not in path:

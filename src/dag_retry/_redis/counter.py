@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from dag_retry._errors import ConfigError, CounterError
+from dag_retry._exported import exported
 from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.lifetimes import LEASE, Lifetimes
@@ -32,6 +33,7 @@ def _ms(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
+@exported
 class AttemptCounter:
     """Counts the Dag-level retries of runs in Redis, one atomic script a call.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from dag_retry._callback.holder import SWEEPER_DAG
+from dag_retry._callback.waiting import SWEEPER_DAG
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 
 def sweeper_dag(**dag_kwargs: Any) -> DAG:
-    """Return the Dag ``dag_retry_sweeper``, each run of which is one sweep.
+    """Return the Dag ``dag_retry_sweeper``. Each of its runs is one sweep.
 
-    It runs every minute, and besides whenever a delay is over: the callback that won asks for a run at that time.
+    The Dag runs every minute. It also runs when a delay is over: the callback that won makes a run for that time.
 
-    :param dag_kwargs: arguments of the Dag that are to be others, such as ``schedule`` or ``tags``.
+    :param dag_kwargs: arguments of the Dag, which replace ours: ``schedule`` or ``tags``, for example.
     """
     from airflow.sdk import DAG, DeltaTriggerTimetable, task
 

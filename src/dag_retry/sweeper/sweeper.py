@@ -1,4 +1,4 @@
-"""One sweep: whatever is due is taken, and finished as a callback would have done."""
+"""One sweep: every run that is due is taken, and finished as a callback would finish it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
-from dag_retry._callback.holder import Holder, named
+from dag_retry._callback.holder import Holder, describe_run
+from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.due import Outbox
@@ -26,22 +27,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# For one run, in seconds: far less than the lease of what was taken.
-_DEADLINE = 15.0
-# For each try of a call of Redis, in seconds.
-_REDIS_TRY = 1.0
+# A sweeper takes at most as long for one run as a callback does, in seconds.
+_DEADLINE = LONGEST
+_REDIS_TIMEOUT = redis_timeout(LONGEST)
 
 
 class Sweeper:
-    """Takes what is due, and finds failed runs that no callback has claimed. Any number may run at once.
+    """Takes every run that is due, and finds failed runs that no callback has claimed. Any number may run at once.
 
-    The hooks that it calls are those of the section ``[dag_retry]``: those of a Dag are in its file, which it does not
-    read. Their context holds ``dag_id``, ``run_id`` and the :class:`Outcome` under ``dag_retry``.
+    A sweeper reads no Dag file, so it calls the hooks of the section ``[dag_retry]``. Their context holds ``dag_id``,
+    ``run_id``, and the :class:`Outcome` as ``dag_retry``.
 
     :param redis_client: where attempts are counted.
     :param namespace: what the keys' names begin with; else as the section has it.
     :param api: the address of Airflow; else as the Connection or the section has it.
-    :param grace: how long after a run has failed its callbacks may still be on their way.
+    :param grace: how long the callbacks of a failed run may take to come.
     :param look_back: how far the first look for failed runs goes back.
     :raises ConfigError: a setting is wrong.
     """
@@ -61,7 +61,7 @@ class Sweeper:
             ttl=settings.ttl(),
         )
         self._api = partial(settings.api, api)
-        self._holder = Holder(self._outbox, self._api, Hooks())
+        self._hooks = Hooks()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._grace = grace
         self._looked_until = datetime.now(timezone.utc) - look_back
@@ -70,9 +70,9 @@ class Sweeper:
         """Finish what is due.
 
         :param go_on: asked before each run.
-        :return: how long it is until the next run is due, None where there is none.
+        :return: the time until the next run is due; None if there is none.
         :raises CounterError: Redis failed.
-        :raises ClearUnconfirmed: Airflow gives no clear answers; what was taken stays due, and so does the rest.
+        :raises ClearUnconfirmed: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
         """
         while True:
             runs, wait = self._outbox.due()
@@ -85,11 +85,11 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for runs that failed, and whose failure no callback has claimed: they need a human.
+        """Look for failed runs that no callback has claimed. They need a human.
 
-        A task that is killed calls nobody back, and the Dag-level callback can be lost too.
+        A task that is killed calls nobody back, and the Dag-level callback may fail to come too.
 
-        :return: how many were found that were not known.
+        :return: how many new ones were found.
         :raises DagRetryError: Redis failed, or Airflow refused, or gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
@@ -103,13 +103,13 @@ class Sweeper:
                     found += 1
                     sdk.count("unclaimed", run.dag_id)
                     log.error(
-                        "Dag retry: %s failed, and no callback told us (lost_callback): it was not retried. Retry it "
-                        "with: dag-retry retry %s %s",
-                        named(run.dag_id, run.run_id),
+                        "Dag retry: %s failed, and no callback claimed that (lost_callback), so it was not retried. "
+                        "Retry it with: dag-retry retry %s %s",
+                        describe_run(run.dag_id, run.run_id),
                         run.dag_id,
                         run.run_id,
                     )
-        # A run may be recorded as failed a moment after the time that it bears.
+        # Airflow may commit a failed run a moment after its end_date.
         self._looked_until = until - timedelta(minutes=1)
         return found
 
@@ -118,27 +118,27 @@ class Sweeper:
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
-            self._holder.act(context, claim, Deadline(_DEADLINE))
+            Holder(claim, self._outbox, self._api, self._hooks, context, Deadline(_DEADLINE)).act()
         except ClearRefused:
-            return  # blocked, and told
+            return  # The run is blocked, and the hooks were told.
         except DagRetryError:
             raise
-        except Exception:  # noqa: BLE001 (a hook's, which was logged: what it was to tell stays due)
+        except Exception:  # noqa: BLE001 (a hook failed, and that was logged: the ending stays due)
             return
 
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, once Airflow lets it in: else it would find every run that is due refused.
+    """Make a sweeper from the settings, once Airflow has let it in. Otherwise it would block every run that is due.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises ClearRefused: Airflow does not let it in.
-    :raises ClearUnconfirmed: Airflow gives no clear answer.
+    :raises ClearRefused: Airflow refused the login.
+    :raises ClearUnconfirmed: Airflow gave no clear answer.
     :raises CounterError: Redis is a Cluster that is unreachable.
     """
     from dag_retry._redis.connection import connect
 
     with FailedRuns(settings.api(None), Deadline(_DEADLINE)) as airflow:
         airflow.enter()
-    with closing(connect(settings.redis_url(None), timeout=_REDIS_TRY)) as client:
+    with closing(connect(settings.redis_url(None), timeout=_REDIS_TIMEOUT)) as client:
         yield Sweeper(client)

@@ -9,7 +9,7 @@ from typing import Any
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
-from dag_retry._callback.callbacks import share_of
+from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
 from dag_retry._retry import TAG
 from dag_retry.cli.doctor.finding import Finding
@@ -91,7 +91,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
 def _time_left() -> Finding:
     check = "a callback's time"
     limit = sdk.task_limit()
-    ours = share_of(limit)
+    ours = time_budget(limit)
     found = f"{ours:.3g} s of the {limit:.3g} s that Airflow leaves a failed task ([core] task_success_overtime, here)"
     remedy = "raise AIRFLOW__CORE__TASK_SUCCESS_OVERTIME to 20 wherever tasks run"
     if ours > limit:

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from dag_retry._airflow import settings
 from dag_retry._airflow.deadline import Deadline
-from dag_retry._callback.holder import SWEEPER_DAG
+from dag_retry._callback.waiting import SWEEPER_DAG
 from dag_retry._errors import DagRetryError
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status

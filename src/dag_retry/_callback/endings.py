@@ -1,0 +1,115 @@
+"""How a budget ends without another clear: the hooks are told, then Redis records that they were."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dag_retry._airflow import sdk
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._callback.holder import Holder, describe_run
+from dag_retry._callback.note import write_note
+from dag_retry._errors import ClearRefused, CounterError, DagRetryError
+from dag_retry._types import Claim, RunRecord, Status
+
+if TYPE_CHECKING:
+    from dag_retry._airflow.deadline import Deadline
+    from dag_retry._airflow.settings import ApiSettings
+
+log = logging.getLogger(__name__)
+
+_WHY_EXHAUSTED = {
+    "max_attempts": "all {max_attempts} attempts failed",
+    "generation": "it was cleared {generation} times, clears by hand included, and {max_attempts} attempts are allowed",
+    "max_elapsed": "attempt {attempt} failed, and the next one would begin later than max_elapsed allows",
+}
+_WHY_SKIPPED = {
+    "dag_paused": "the Dag is paused, and Airflow runs nothing of it. Unpause it, then clear the run by hand",
+    "dag_paused_by_failures": (
+        "max_consecutive_failed_dag_runs has paused the Dag. Fix the cause, unpause the Dag, then clear the run by hand"
+    ),
+    "newer_run_succeeded": "a newer run of the Dag has succeeded (skip_if_newer_run)",
+    "exception_not_retryable": "retry_on or give_up_on excludes the exception, or it is an AirflowFailException",
+    "task_not_retryable": "task_ids does not name the failed task",
+    "reason_not_retryable": "reasons does not name Airflow's reason",
+    "retry_if": "retry_if returned false",
+    "disabled": "enabled is false for this run",
+    "config": "the retry policy is not usable. Fix it, then clear the run by hand",
+}
+
+
+def tell_exhausted(holder: Holder) -> None:
+    """Tell that every attempt of the budget is used.
+
+    :param holder: the holder of a claim whose verdict is ``EXHAUSTED``.
+    :raises CounterError: Redis did not record that the hooks were told.
+    """
+    claim = holder.claim
+    why = _WHY_EXHAUSTED.get(claim.reason, claim.reason).format_map(claim._asdict())
+    log.error("Dag retry: gave up on %s: %s. Fix the cause, then clear the run by hand.", holder.run, why)
+    _tell(holder, Status.EXHAUSTED, claim.reason)
+
+
+def tell_skipped(holder: Holder, reason: str) -> None:
+    """Tell that the failure is not retried.
+
+    :param holder: the holder of the claim.
+    :param reason: why not, as a code.
+    :raises CounterError: Redis did not record that the hooks were told.
+    """
+    why = _WHY_SKIPPED.get(reason, reason)
+    log.warning("Dag retry: %s failed, and is not retried (%s): %s.", holder.run, reason, why)
+    _tell(holder, Status.SKIPPED, reason)
+
+
+def tell_blocked(holder: Holder, refusal: ClearRefused) -> None:
+    """Tell that Airflow refused the clear for good.
+
+    :param holder: the holder of the claim.
+    :param refusal: what Airflow refused, and why.
+    :raises CounterError: Redis did not record that the hooks were told.
+    """
+    log.error(
+        "Dag retry: %s failed and is blocked (%s): %s. Fix the cause, then clear the run by hand.",
+        holder.run,
+        refusal.reason,
+        refusal,
+    )
+    sdk.count("blocked", holder.claim.dag_id)
+    _tell(holder, Status.BLOCKED, refusal.reason)
+
+
+def _tell(holder: Holder, status: Status, reason: str) -> None:
+    """Tell the hooks first, then acknowledge. If this process dies between the two, the hooks are told again."""
+    holder.hooks.tell(holder.context, status, holder.claim, reason)
+    try:
+        holder.counter.acknowledge(holder.claim)
+    except CounterError as error:
+        log.error(
+            "Dag retry: the hooks were told that %s is %s, but Redis did not record that: %s. They may be told again.",
+            holder.run,
+            status.value,
+            error,
+        )
+        raise
+    if status is not Status.BLOCKED:  # Who may not clear the run may not write its note either.
+        note_ending(holder.api, holder.deadline, status, holder.claim, reason)
+
+
+def note_ending(
+    api: Callable[[], ApiSettings], deadline: Deadline, status: Status, what: Claim | RunRecord, reason: str
+) -> None:
+    """Say in the run's note how the budget ended. A note that can't be written is left out.
+
+    :param api: returns the settings of Airflow's API.
+    :param deadline: when the callback stops.
+    :param status: how the budget ended.
+    :param what: the claim, or the record.
+    :param reason: why, as a code.
+    """
+    try:
+        with AirflowApi(api(), deadline) as session:
+            write_note(session, status, what, reason)
+    except DagRetryError as error:
+        log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)

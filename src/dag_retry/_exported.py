@@ -1,0 +1,16 @@
+"""The mark of the public classes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+Exported = TypeVar("Exported", bound=type)
+
+
+def exported(cls: Exported) -> Exported:
+    """Let a class bear its public name, as in ``dag_retry.Claim``: messages, pickles and documentation show that name.
+
+    :param cls: a class in ``dag_retry.__all__``.
+    """
+    cls.__module__ = "dag_retry"
+    return cls
