@@ -90,10 +90,10 @@ def _clear_if_current(counter: AttemptCounter, claim: Claim, session: AirflowApi
             if not straight and not counter.renew(claim):
                 return "not_holder"
             straight = False
-            if reason := session.why_not(claim.dag_id, claim.run_id, claim.options):
+            if reason := session.why_not(claim.dag_id, claim.run_id, claim.clear_options):
                 raise Skipped(reason)
             if not session.is_current(claim.dag_id, claim.run_id, claim.failed_try):
                 session.queue_stranded(claim.dag_id, claim.run_id, claim.failed_try)
                 return "already_cleared"
-            session.clear(claim.dag_id, claim.run_id, claim.options)
+            session.clear(claim.dag_id, claim.run_id, claim.clear_options)
     return "cleared"
