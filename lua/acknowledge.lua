@@ -1,20 +1,18 @@
--- acknowledge: the hooks of an ending (exhausted, blocked, skipped) ran; nobody else need tell it.
+-- acknowledge: the hooks of an ending (exhausted, blocked, skipped) ran. Nobody else need tell the ending.
 --
--- KEYS and ARGV[1] to ARGV[3]: record.lua.
--- ARGV:
---   [4] claim_id
+-- KEYS, and what every verb takes: record.lua.
+-- ARGV[1], a JSON object, besides:
+--   claim_id
 --
 -- Returns:
 --   1   acknowledged, now or (a repeat) before
 --   0   this claim is not the one that tells the ending; nothing is changed
 
-local claim_id = ARGV[4]
-
-if not record or record.claim_id ~= claim_id or (record.status ~= 'exhausted' and record.status ~= 'blocked'
+if not record or record.claim_id ~= args.claim_id or (record.status ~= 'exhausted' and record.status ~= 'blocked'
     and record.status ~= 'skipped') then
   return 0
 end
-if record.acknowledged == '0' then
-  save(nil, {acknowledged = '1', due_at = '0'})
+if record.due_at ~= '0' then
+  save(nil, {'due_at', '0'})
 end
 return 1

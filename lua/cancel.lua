@@ -1,17 +1,13 @@
--- cancel: a person wants this failure not to be retried: the run stays failed, until somebody clears it.
+-- cancel: a person wants this failure not to be retried. The run stays failed until somebody clears it.
 --
--- A callback that is about to clear it may be past its last look; then the clear goes on, and the next failure of the
--- run begins a fresh budget.
+-- A callback that has renewed its claim and is about to clear may be past this. Then the clear goes on, and the next
+-- failure of the run begins a fresh budget.
 --
--- KEYS and ARGV[1] to ARGV[3]: record.lua.
--- ARGV:
---   [4] holder    who asks, for the reader
+-- KEYS, and what every verb takes: record.lua.
 --
 -- Returns:
 --   1   skipped, now or (a repeat) before
 --   0   there is no clear to come; nothing is changed
-
-local holder = ARGV[4]
 
 if not record then
   return 0
@@ -22,7 +18,6 @@ end
 if record.status ~= 'waiting' and record.status ~= 'claimed' then
   return 0
 end
--- Without its claim_id: the claim asked again must not be told that it won.
-save('skipped', {status = 'skipped', reason = 'cancelled', claim_id = '', holder = holder, acknowledged = '1',
-  due_at = '0'})
+-- The claim_id goes: the same claim, asked again, must not be told that it won.
+save('skipped', {'status', 'skipped', 'reason', 'cancelled', 'claim_id', '', 'due_at', '0'})
 return 1

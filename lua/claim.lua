@@ -1,30 +1,31 @@
 -- claim: asks to be the one callback that retries the run in this generation.
 --
--- KEYS and ARGV[1] to ARGV[3]: record.lua.
--- ARGV:
---   [4]  lease           ms; how long the winner may take before another finishes its claim
---   [5]  claim_id        the same id asked again gets the same answer and, won or exhausted, counts once
---   [6]  generation      dag_run.clear_number of the failure
---   [7]  max_attempts    the cap of a budget, 1 or more
---   [8]  holder          who asks: host and process, for the reader
---   [9]  level           'task', 'dag' or 'sweeper'
---   [10] takeover        '1': every task of the run has ended, so a holder at task level is dead; else '0'
---   [11] missing_record  no record: 'count_from_zero' (all clears ever count), 'start_fresh', or how many attempts
---                        another counter holds
---   [12] manual_clear    cleared by a person after an ending: 'start_fresh' (a new budget) or 'keep'
---   [13] task_id         the failed try, kept with the claim for whoever finishes it
---   [14] map_index
---   [15] ti_id
---   [16] error           the exception's type, '' where unknown
---   [17] options         how to clear the run, kept with the claim: flags with commas between them
---   [18] skip            why this failure is not to be retried, as a code; '' where it is
---   [19] max_elapsed     ms from the first failure of the budget, after which no attempt begins; '0' for no limit
---   [20] delays          ms before each attempt, with commas between them; the last holds for all that follow
+-- KEYS, and what every verb takes: record.lua.
+-- ARGV[1], a JSON object, besides:
+--   lease              ms; how long the winner may take before another finishes the claim
+--   claim_id           the same id asked again gets the same answer and, won or exhausted, counts once
+--   generation         dag_run.clear_number of the failure
+--   max_attempts       the cap of a budget, 1 or more
+--   level              'task', 'dag' or 'sweeper'
+--   task_id            the failed try, kept with the claim for whoever finishes the claim
+--   map_index
+--   ti_id
+--   error              the exception's type, '' where unknown
+--   clear              how to clear the run, kept with the claim: flags with commas between them
+--   takeover           '1': every task of the run has ended, so a holder at the task level is dead. Default: not so
+--   on_missing_record  no record: how many attempts another counter holds, or 'start_fresh': no clear counts. Default:
+--                      every clear counts
+--   run_after          ms; the run can't have failed earlier. If this namespace has remembered everything since then, a
+--                      run without a record never failed, and no clear counts. Default: unknown
+--   on_manual_clear    cleared by a person after an ending: 'keep' the budget. Default: a new budget
+--   skip               why this failure is not to be retried, as a code. Default: it is to be
+--   max_elapsed        ms from the first failure of the budget, after which no attempt begins. Default: no limit
+--   delays             an array: ms before each attempt; the last holds for all that follow. Default: none
 --
--- Returns, as one JSON array, verdict, reason, attempt, max_attempts, task_id, map_index, ti_id, error, options, due_at:
--- numbers as numerals, the failed try and the options those kept with the claim, due_at when to clear the run (ms), '0'
--- for at once:
---   'won'        'claimed'             clear the run, then confirm; with a due_at leave it to who takes it then
+-- Returns one JSON object with verdict, reason, attempt, max_attempts, task_id, map_index, ti_id, error, clear, due_at.
+-- Numbers are numerals. The failed try and clear are those kept with the claim. due_at is when to clear the run (ms), '0'
+-- for at once. Verdict and reason:
+--   'won'        'claimed'             clear the run, then confirm; with a due_at leave the clear to who takes it then
 --   'won'        'fresh_budget'        the same, as the first attempt after a person cleared an ended run
 --   'won'        'taken_over'          finish the claim of a dead holder: renew, clear, confirm
 --   'won'        'due'                 the same, of a claim that waited
@@ -36,98 +37,104 @@
 --   'exhausted'  'max_elapsed'         the next attempt would begin too late
 --   'skipped'    '<skip>'              as asked for: tell it, then acknowledge
 -- An ending that was not acknowledged is told again, as 'exhausted', 'skipped' or, where blocked, as 'won' 'taken_over'.
+--
+-- A comment 'rule: …' names the rule of the line it ends. The simulation takes each rule out, and must notice.
 
-local lease = tonumber(ARGV[4])
-local claim_id = ARGV[5]
-local generation = tonumber(ARGV[6])
-local max_attempts = tonumber(ARGV[7])
-local holder = ARGV[8]
-local level = ARGV[9]
-local takeover = ARGV[10]
-local missing_record = ARGV[11]
-local manual_clear = ARGV[12]
-local task_id = ARGV[13]
-local map_index = ARGV[14]
-local ti_id = ARGV[15]
-local error_type = ARGV[16]
-local options = ARGV[17]
-local skip = ARGV[18]
-local max_elapsed = tonumber(ARGV[19])
-local delays = ARGV[20]
+local claim_id = args.claim_id
+local generation = tonumber(args.generation)
+local max_attempts = tonumber(args.max_attempts)
+local delays = args.delays or {}
 
 local function answer(verdict, reason)
-  return cjson.encode({verdict, reason, record.attempt, record.max_attempts, record.task_id, record.map_index,
-    record.ti_id, record.error, record.options, record.status == 'waiting' and record.due_at or '0'})
+  return cjson.encode({verdict = verdict, reason = reason, attempt = record.attempt, max_attempts = record.max_attempts,
+    task_id = record.task_id, map_index = record.map_index, ti_id = record.ti_id, error = record.error,
+    clear = record.clear, due_at = record.status == 'waiting' and record.due_at or '0'})
 end
 
-local function delay_before(attempt)
-  local delay, number = '0', 0
-  for each in string.gmatch(delays, '%d+') do
-    number = number + 1
-    if number <= attempt then
-      delay = each
-    end
-  end
-  return tonumber(delay)
-end
-
+-- Counts a loser in the record. Only the first few of a generation have an event: thousands of mapped tasks may fail
+-- at once, and would push all else out of the stream.
 local function lose(reason)
-  emit('lost', {generation = ARGV[6], attempt = record.attempt, max_attempts = record.max_attempts, reason = reason,
-    level = level, holder = holder, task_id = task_id, map_index = map_index, error = error_type})
+  if redis.call('HINCRBY', run_key, 'lost', '1') <= LOST_EVENTS then
+    tell('lost', {generation = args.generation, attempt = record.attempt, max_attempts = record.max_attempts,
+      reason = reason, level = args.level, task_id = args.task_id, map_index = args.map_index, error = args.error})
+  end
+  count('lost')
   return answer('lost', reason)
 end
 
--- Rule 1: the same claim, asked again.
-if record and record.claim_id == claim_id then
-  local told = record.status == 'exhausted' or record.status == 'skipped'
-  return answer(told and record.status or 'won', record.reason)
+-- Tells whether Redis has remembered all failures since the run could first fail. This namespace was born a minute before
+-- then (clocks differ), the server is the same since, and no record of the run can have outlived its TTL. Where another
+-- server took over, memory begins anew.
+local function has_remembered()
+  local born = redis.call('HMGET', born_key, 'at', 'replication_id')
+  if not born[1] or born[2] ~= replication_id() then
+    be_born()
+    return false
+  end
+  local run_after = tonumber(args.run_after)
+  return born[2] ~= '' and tonumber(born[1]) + 60000 <= run_after and now < run_after + ttl
 end
 
--- Rule 2: an older generation is stale; in the same one there is a winner, but it may be dead, or have left the clear
--- to whoever comes when it is due. What is unclaimed is in nobody's hand.
+-- Rule 1: the same claim, asked again.
+if record and record.claim_id == claim_id then -- rule: same claim, same answer
+  local ending = record.status == 'exhausted' or record.status == 'skipped'
+  return answer(ending and record.status or 'won', record.reason)
+end
+
+-- Rule 2: an older generation is stale. In the same generation there is a winner, but the winner may be dead, or have left
+-- the clear to whoever comes when it is due. An unclaimed run is in nobody's hand.
 if record then
   local current = tonumber(record.generation)
-  if generation < current then
+  if generation < current then -- rule: older is stale
     return lose('stale')
   end
-  if generation == current and record.status ~= 'unclaimed' then
-    local unfinished = record.due_at ~= '0'
-    local holder_dead = takeover == '1' and record.level == 'task' and record.status ~= 'waiting'
-    if not (unfinished and (holder_dead or now >= tonumber(record.due_at))) then
+  local in_hand = record.status ~= 'unclaimed' -- rule: unclaimed is in nobody's hand
+  if generation == current and in_hand then
+    local finished = record.due_at == '0' -- rule: a told ending is at rest
+    local dead = args.takeover == '1' and record.status ~= 'waiting' -- rule: no death ends a delay
+    dead = dead and record.level == 'task' -- rule: only a task's holder is dead
+    local due = now >= tonumber(record.due_at) -- rule: a lease lasts
+    if finished or not (dead or due) then -- rule: one winner
       return lose('already_' .. record.status)
     end
-    return answer(take_over(claim_id, holder, level, lease), record.reason)
+    return answer(take_over(args.level), record.reason)
   end
 end
 
--- Rules 3 and 4: where the budget begins. A budget is over with an ending; what follows one is a clear by hand. Every
--- clear since then counts, and not from this failure on: the ending may be an old one, of a replica that lagged behind.
--- A blocked one that nobody was told of is no ending yet: whoever takes it over tries the clear once more.
+-- Rules 3 and 4: where the budget begins. A budget is over with an ending; what follows an ending is a clear by hand.
+-- Every clear since then counts, not only those from this failure on: the ending may be an old one, of a replica that
+-- lagged. A blocked run that nobody was told of has not ended: whoever takes it over tries the clear once more.
 local base, attempt, budget_at, reason = 0, 0, now, 'claimed'
 if not record then
-  if missing_record == 'start_fresh' then
-    base = generation
-  elseif missing_record ~= 'count_from_zero' then
-    attempt = tonumber(missing_record)
+  attempt = tonumber(args.on_missing_record) or 0
+  if attempt > 0 then
     base = math.max(0, generation - attempt)
+  elseif generation > 0 and (args.on_missing_record == 'start_fresh'
+      or args.run_after and has_remembered()) then -- rule: what was forgotten counts
+    base = generation
   end
-elseif manual_clear == 'start_fresh' and (record.status == 'succeeded' or record.status == 'exhausted'
-    or record.status == 'skipped' or (record.status == 'blocked' and record.acknowledged == '1')) then
-  base, reason = tonumber(record.generation) + 1, 'fresh_budget'
 else
-  base, attempt, budget_at = tonumber(record.base), tonumber(record.attempt), tonumber(record.budget_at)
+  local ended = record.status == 'succeeded' or record.status == 'exhausted'
+  ended = ended or record.status == 'skipped' -- rule: a skip ends a budget
+  ended = ended or record.status == 'blocked' and record.due_at == '0' -- rule: blocked ends once told
+  ended = ended and args.on_manual_clear ~= 'keep' -- rule: an ending ends a budget
+  if ended then -- rule: only an ending ends a budget
+    base, reason = tonumber(record.generation) + 1, 'fresh_budget' -- rule: the clear begins the budget
+  else
+    base, attempt, budget_at = tonumber(record.base), tonumber(record.attempt), tonumber(record.budget_at)
+  end
 end
 
 -- Rule 5: the cap. Airflow's clear_number is the second witness, for a Redis that forgets.
-local used = math.max(attempt, generation - base)
-local delay = delay_before(used + 1)
+local used = math.max(attempt, generation - base) -- rule: the second witness
+local delay = tonumber(delays[used + 1] or delays[#delays] or 0)
 local verdict, status = 'won', 'claimed'
-if used >= max_attempts then
+if used >= max_attempts then -- rule: the cap
   verdict, status = 'exhausted', 'exhausted'
   reason = attempt >= max_attempts and 'max_attempts' or 'generation'
-elseif skip ~= '' then
-  verdict, status, reason = 'skipped', 'skipped', skip
-elseif max_elapsed > 0 and now + delay > budget_at + max_elapsed then
+elseif args.skip then -- rule: hopeless is skipped
+  verdict, status, reason = 'skipped', 'skipped', args.skip
+elseif args.max_elapsed and now + delay > budget_at + args.max_elapsed then
   verdict, status, reason = 'exhausted', 'exhausted', 'max_elapsed'
 elseif delay > 0 then
   status = 'waiting'
@@ -137,9 +144,9 @@ if verdict == 'won' then
 else
   attempt = math.max(attempt, math.min(used, max_attempts))
 end
-local due_at = numeral(now + (status == 'waiting' and delay or lease))
-save(verdict, {status = status, generation = ARGV[6], base = numeral(base), attempt = numeral(attempt),
-  max_attempts = ARGV[7], claim_id = claim_id, holder = holder, level = level, task_id = task_id,
-  map_index = map_index, ti_id = ti_id, error = error_type, reason = reason, acknowledged = '0', due_at = due_at,
-  options = options, budget_at = numeral(budget_at)})
-return answer(verdict, reason)
+local due_at = numeral(now + (status == 'waiting' and delay or args.lease)) -- rule: untold is told again
+save(verdict, {'status', status, 'reason', reason, 'attempt', numeral(attempt), 'max_attempts', args.max_attempts,
+  'generation', args.generation, 'base', numeral(base), 'lost', '0', 'claim_id', claim_id, 'level', args.level,
+  'task_id', args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error, 'clear', args.clear,
+  'budget_at', numeral(budget_at), 'due_at', due_at})
+return answer(verdict, reason) -- rule: an ending is kept

@@ -1,21 +1,21 @@
--- due: reads what is due, the longest waiting first, and when the next will be. It changes nothing.
+-- due: reads what is due, the longest waiting first, and when the next run will be. It changes nothing.
 --
 -- KEYS:
---   [1] due_key   ZSET  {<ns>}:v1:due   <dag_id>:<run_id> -> when to look at it (ms)
+--   [1] active_key   ZSET  {<ns>}:v1:active   <dag_id>:<run_id> -> when somebody must look at the run (ms)
 --
 -- ARGV:
 --   [1] most      how many at most
 --
 -- Returns:
---   {wait, member, ...}   ms until the next is due that is not yet, '' where there is none; and each that is due
+--   {wait, member, ...}   ms until the next run is due that is not yet, '' where there is none; and each that is due
 
-local due_key = KEYS[1]
+local active_key = KEYS[1]
 local most = ARGV[1]
 
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
 
-local due = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'LIMIT', 0, most)
-local next_due = redis.call('ZRANGEBYSCORE', due_key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+local due = redis.call('ZRANGEBYSCORE', active_key, '-inf', now, 'LIMIT', 0, most)
+local next_due = redis.call('ZRANGEBYSCORE', active_key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local wait = next_due[2] and string.format('%.0f', next_due[2] - now) or ''
 return {wait, unpack(due)}

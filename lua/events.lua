@@ -11,10 +11,11 @@
 --   [4] look_at   how many entries at most
 --   [5] run_id    only this run's, '' for any
 --   [6] dag_ids   only of these Dags: a JSON array of texts, '' for any
+--   [7] once      '1': of each run only the first that is found, and none that was lost; else '0'
 --
 -- Returns:
 --   {found, looked_at, cursor}   the wanted entries, each {id, {field, value, ...}}; how many were looked at (fewer than
---                                look_at: the stretch is over); the id of the last of those, '' where there was none
+--                                look_at: the stretch is over); the id of the last of those, '' where there is none
 
 local events_key = KEYS[1]
 local first = ARGV[1]
@@ -23,6 +24,7 @@ local order = ARGV[3]
 local look_at = ARGV[4]
 local run_id = ARGV[5]
 local dag_ids = ARGV[6]
+local once = ARGV[7]
 
 local wanted = nil
 if dag_ids ~= '' then
@@ -34,13 +36,16 @@ end
 
 local command = order == 'oldest' and 'XRANGE' or 'XREVRANGE'
 local entries = redis.call(command, events_key, first, last, 'COUNT', look_at)
-local found = {}
+local found, met = {}, {}
 for _, entry in ipairs(entries) do
   local event = {}
   for i = 1, #entry[2], 2 do
     event[entry[2][i]] = entry[2][i + 1]
   end
-  if (run_id == '' or event.run_id == run_id) and (not wanted or wanted[event.dag_id]) then
+  local run = (event.dag_id or '') .. ':' .. (event.run_id or '')
+  local again = once == '1' and (met[run] or event.event == 'lost')
+  if (run_id == '' or event.run_id == run_id) and (not wanted or wanted[event.dag_id]) and not again then
+    met[run] = true
     found[#found + 1] = entry
   end
 end

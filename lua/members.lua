@@ -2,7 +2,7 @@
 -- called by EVALSHA_RO. (Few wanted ones of very many would be slow to send, and slower to parse.)
 --
 -- KEYS:
---   [1] index_key   ZSET  {<ns>}:v1:due, active, attention or recent
+--   [1] index_key   ZSET  {<ns>}:v1:active or attention
 --
 -- ARGV:
 --   [1] low        the lowest score, or '-inf'

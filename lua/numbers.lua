@@ -7,8 +7,8 @@
 --   [1] namespace   'dag-retry' where it is not passed
 --
 -- Returns:
---   {name, number, ...}   numbers as numerals: active, attention, due, overdue, overdue_seconds (of the one that is due
---                         longest), recent, events (that are kept), and event_<event>, how often each happened
+--   {name, number, ...}   numbers as numerals: active, attention, overdue, overdue_seconds (of the run that is due
+--                         longest), events (that are kept), and event_<event>, how often each happened
 
 local namespace = ARGV[1] or 'dag-retry'
 
@@ -25,11 +25,12 @@ end
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
-for _, name in ipairs({'active', 'attention', 'due', 'recent'}) do
+for _, name in ipairs({'active', 'attention'}) do
   add(name, redis.call('ZCARD', key(name)))
 end
-local longest = redis.call('ZRANGEBYSCORE', key('due'), '-inf', string.format('%.0f', now), 'WITHSCORES', 'LIMIT', 0, 1)
-add('overdue', redis.call('ZCOUNT', key('due'), '-inf', string.format('%.0f', now)))
+local until_now = string.format('%.0f', now)
+local longest = redis.call('ZRANGEBYSCORE', key('active'), '-inf', until_now, 'WITHSCORES', 'LIMIT', 0, 1)
+add('overdue', redis.call('ZCOUNT', key('active'), '-inf', until_now))
 add('overdue_seconds', longest[2] and math.floor((now - tonumber(longest[2])) / 1000) or 0)
 add('events', redis.call('XLEN', key('events')))
 local stats = redis.call('HGETALL', key('stats'))

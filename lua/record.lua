@@ -1,47 +1,41 @@
--- The record of one run, and what goes with every change of it. Not a verb: this text stands before
--- each verb, so that all of them read and write schema v1 in one way.
+-- record: the record of one run, and what goes with every change of it. This text is no verb: it stands before each verb,
+-- so that all verbs read and write schema v1 in one way.
 --
 -- KEYS, the same for every verb, under one hash tag:
 --   [1] run_key        HASH    {<ns>}:v1:run:<dag_id>:<run_id>   the record; numbers as numerals, times in ms
---   [2] due_key        ZSET    {<ns>}:v1:due         <dag_id>:<run_id> -> when to look at it (ms)
---   [3] active_key     ZSET    {<ns>}:v1:active      waiting, claimed or retrying -> last change (ms)
---   [4] attention_key  ZSET    {<ns>}:v1:attention   exhausted, blocked, skipped or unclaimed -> last change (ms)
---   [5] recent_key     ZSET    {<ns>}:v1:recent      every run -> last change (ms); the newest 10,000
---   [6] events_key     STREAM  {<ns>}:v1:events      one entry per event; about the newest 10,000
---   [7] stats_key      HASH    {<ns>}:v1:stats       event -> how often, all Dags
---   [8] dag_stats_key  HASH    {<ns>}:v1:stats:<dag_id>   event -> how often, this Dag
+--   [2] active_key     ZSET    {<ns>}:v1:active      <dag_id>:<run_id> -> when somebody must look at the run (ms)
+--   [3] attention_key  ZSET    {<ns>}:v1:attention   <dag_id>:<run_id> -> last change (ms), of runs that need a human
+--   [4] events_key     STREAM  {<ns>}:v1:events      one entry per event; about the newest 10,000
+--   [5] stats_key      HASH    {<ns>}:v1:stats       event -> how often, all Dags
+--   [6] dag_stats_key  HASH    {<ns>}:v1:stats:<dag_id>   event -> how often, this Dag
+--   [7] born_key       HASH    {<ns>}:v1:born        since when this namespace remembers, and on which server
 --
--- ARGV, the first three of every verb (all come as one argument, a JSON array of strings, since redis-py takes 2 µs for
--- each argument of its own):
---   [1] dag_id
---   [2] run_id
---   [3] ttl            ms; the record's TTL, renewed by every write
---
--- Returns, before the verb is reached:
---   error DAGRETRYSCHEMA   the record was written by another schema; nothing is changed
+-- ARGV[1] is one JSON object of texts, numbers as numerals. What has a default may be left out. Every verb takes:
+--   dag_id
+--   run_id
+--   ttl       ms; how long the record is kept after its last change
+--   holder    who asks: host and process, or a person; for the reader of the events
 
-local ARGV = cjson.decode(ARGV[1])
+local run_key, active_key, attention_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local stats_key, dag_stats_key, born_key = KEYS[5], KEYS[6], KEYS[7]
+local args = cjson.decode(ARGV[1])
+local dag_id, run_id, ttl = args.dag_id, args.run_id, args.ttl
 
-local run_key, due_key, active_key, attention_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local recent_key, events_key, stats_key, dag_stats_key = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local dag_id = ARGV[1]
-local run_id = ARGV[2]
-local ttl = ARGV[3]
+-- About so many events are kept, and so many losers of one generation have an event of their own.
+local KEPT_EVENTS, LOST_EVENTS = '10000', 3
 
-local SCHEMA = '1'
-local KEEP = '10000'
--- The keys that runs share outlive any short TTL a single Dag asks for its own records: 30 days.
-local shared_ttl = math.max(ttl, 2592000000)
-
--- A Lua number turns into '1.76e+12' by itself; Redis shows numerals. What is given to Redis as text costs it less, too.
+-- Lua itself turns a large number into '1.76e+12'. Redis shows numerals.
 local function numeral(number)
   return string.format('%.0f', number)
 end
 
+-- The keys that runs share outlive every record: 30 days, or a longer ttl.
+local shared_ttl = math.max(ttl, 2592000000)
+local shared_ttl_text = numeral(shared_ttl)
+
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local member = dag_id .. ':' .. run_id
-local shared_ttl_text = numeral(shared_ttl)
 
 local record = nil
 local flat = redis.call('HGETALL', run_key)
@@ -49,86 +43,106 @@ for i = 1, #flat, 2 do
   record = record or {}
   record[flat[i]] = flat[i + 1]
 end
-if record and record.schema ~= SCHEMA then
-  return redis.error_reply('DAGRETRYSCHEMA the record has schema "' .. tostring(record.schema)
-    .. '", this version of dag_retry knows "' .. SCHEMA .. '"')
+
+-- Returns the server's replication id, or '' where this user may not ask for it (INFO). A restart or a failover changes
+-- the id (redis.io/docs/latest/operate/oss_and_stack/management/replication).
+local function replication_id()
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
 end
 
--- Puts the run into an index, or (without a score) takes it out.
-local function index(key, score)
-  if score then
-    redis.call('ZADD', key, score, member)
-    redis.call('PEXPIRE', key, shared_ttl_text)
-  else
-    redis.call('ZREM', key, member)
-  end
+-- Says that this namespace remembers from now on, on this server.
+local function be_born()
+  redis.call('HSET', born_key, 'at', numeral(now), 'replication_id', replication_id())
+  redis.call('PEXPIRE', born_key, shared_ttl_text)
 end
 
--- Once a minute drops from the indices what lies there for longer than any record lives. The counters' TTL, which is
--- renewed then, tells when that was.
+-- Renews the TTLs of the keys that runs share, and drops from the indexes what outlived its record.
 local function tidy()
-  if redis.call('PTTL', stats_key) > shared_ttl - 60000 then
-    return
+  for _, key in ipairs({active_key, attention_key, events_key, stats_key, dag_stats_key, born_key}) do
+    redis.call('PEXPIRE', key, shared_ttl_text)
   end
-  redis.call('PEXPIRE', stats_key, shared_ttl_text)
-  for _, key in ipairs({due_key, active_key, attention_key, recent_key}) do
+  for _, key in ipairs({active_key, attention_key}) do
     redis.call('ZREMRANGEBYSCORE', key, '-inf', numeral(now - shared_ttl))
   end
-end
-
--- Counts an event and appends it to the stream, with the same fields whatever the event.
-local function emit(event, of)
-  redis.call('HINCRBY', stats_key, event, '1')
-  tidy()
-  redis.call('HINCRBY', dag_stats_key, event, '1')
-  redis.call('PEXPIRE', dag_stats_key, shared_ttl_text)
-  redis.call('XADD', events_key, 'MAXLEN', '~', KEEP, '*', 'event', event, 'dag_id', dag_id, 'run_id', run_id,
-    'generation', of.generation, 'attempt', of.attempt, 'max_attempts', of.max_attempts, 'reason', of.reason,
-    'level', of.level, 'holder', of.holder, 'task_id', of.task_id, 'map_index', of.map_index, 'error', of.error)
-  redis.call('PEXPIRE', events_key, shared_ttl_text)
-end
-
--- Changes the record, and emits an event (unless nil) with the record's fields but for those given. The hash is
--- written last of all: where a write before it fails (a key of the wrong type, memory full), nothing is claimed.
-local function save(event, change, but)
-  change.updated_at = numeral(now)
-  if not record then
-    change.schema, change.created_at = SCHEMA, change.updated_at
-    record = change
+  if redis.call('EXISTS', born_key) == 0 then
+    be_born()
   end
-  local fields, count = {}, 0
-  for field, value in pairs(change) do
-    record[field] = value
-    fields[count + 1], fields[count + 2] = field, value
-    count = count + 2
+end
+
+-- Counts an event. For each Dag the keys that runs share are tidied once a minute, or when the Dag's counters are new.
+local function count(event)
+  if redis.call('HINCRBY', stats_key, event, '1') == 1 then
+    redis.call('PEXPIRE', stats_key, shared_ttl_text)
+  end
+  redis.call('HINCRBY', dag_stats_key, event, '1')
+  if redis.call('PTTL', dag_stats_key) < shared_ttl - 60000 then
+    tidy()
+  end
+end
+
+-- Appends an event to the stream, with the same fields whatever the event.
+local function tell(event, of)
+  redis.call('XADD', events_key, 'MAXLEN', '~', KEPT_EVENTS, '*', 'event', event, 'dag_id', dag_id, 'run_id', run_id,
+    'generation', of.generation, 'attempt', of.attempt, 'max_attempts', of.max_attempts, 'reason', of.reason,
+    'level', of.level, 'holder', args.holder, 'task_id', of.task_id, 'map_index', of.map_index, 'error', of.error)
+end
+
+-- Puts the run into an index, or (without a score) takes it out. An index that is empty is gone, and its TTL with it.
+local function index(key, score)
+  if not score then
+    redis.call('ZREM', key, member)
+  elseif redis.call('ZADD', key, score, member) == 1 then
+    redis.call('PEXPIRE', key, shared_ttl_text)
+  end
+end
+
+local ATTENTION = {exhausted = true, blocked = true, skipped = true, unclaimed = true}
+
+-- Returns when somebody must look at the run: when the record says so, or, while the run is retried, when Redis would
+-- forget the record. Returns nil for a run that has ended, and was told.
+local function look_at()
+  if record.due_at ~= '0' then
+    return record.due_at
+  end
+  return record.status == 'retrying' and numeral(now + ttl) or nil
+end
+
+-- Changes fields of the record, given as {field, value, ...}, and emits an event (unless nil) with the record's fields but
+-- for those given. The record is written last: where a write before fails (a key of the wrong type, memory full), nothing
+-- is claimed.
+local function save(event, change, but)
+  record = record or {}
+  local was_active, needed_attention = record.status and look_at(), ATTENTION[record.status]
+  change[#change + 1], change[#change + 2] = 'updated_at', numeral(now)
+  for i = 1, #change, 2 do
+    record[change[i]] = change[i + 1]
   end
   if event then
-    emit(event, but and setmetatable(but, {__index = record}) or record)
+    tell(event, but and setmetatable(but, {__index = record}) or record)
+    count(event)
   end
-
-  local status, updated_at = record.status, record.updated_at
-  index(due_key, record.due_at ~= '0' and record.due_at)
-  index(active_key, (status == 'waiting' or status == 'claimed' or status == 'retrying') and updated_at)
-  index(attention_key, (status == 'exhausted' or status == 'blocked' or status == 'skipped' or status == 'unclaimed')
-    and updated_at)
-  index(recent_key, updated_at)
-  redis.call('ZREMRANGEBYRANK', recent_key, '0', -KEEP - 1)
-
-  redis.call('HSET', run_key, unpack(fields))
+  local active, attention = look_at(), ATTENTION[record.status]
+  if active or was_active then
+    index(active_key, active)
+  end
+  if attention or needed_attention then
+    index(attention_key, attention and record.updated_at)
+  end
+  redis.call('HSET', run_key, unpack(change))
   redis.call('PEXPIRE', run_key, ttl)
 end
 
--- Hands what is due, or whose holder is dead, to another holder, and returns the verdict of its claim: 'won' where the
--- run is to be cleared, else the ending that nobody was told of. A blocked run is tried once more.
-local function take_over(claim_id, holder, level, lease)
-  local change = {claim_id = claim_id, holder = holder, level = level, due_at = numeral(now + lease)}
+-- Hands what is due, or whose holder is dead, to another holder, and returns the verdict of that holder's claim: 'won'
+-- where the run is to be cleared, else the ending that nobody was told of. A blocked run is tried once more.
+local function take_over(level)
+  local due_at = numeral(now + args.lease)
   if record.status == 'exhausted' or record.status == 'skipped' then
-    save('taken_over', change)
+    save('taken_over', {'claim_id', args.claim_id, 'level', level, 'due_at', due_at})
     return record.status
   end
   local waited = record.status == 'waiting'
-  change.status = 'claimed'
-  change.reason = waited and 'due' or 'taken_over'
-  save(not waited and 'taken_over' or nil, change)
+  save(not waited and 'taken_over' or nil, {'status', 'claimed', 'reason', waited and 'due' or 'taken_over',
+    'claim_id', args.claim_id, 'level', level, 'due_at', due_at})
   return 'won'
 end

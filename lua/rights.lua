@@ -29,6 +29,8 @@ if not try('PEXPIRE', hash_key, 1) then
 end
 try('TIME')
 try('HGETALL', hash_key)
+try('HMGET', hash_key, 'field')
+try('EXISTS', hash_key)
 try('PTTL', hash_key)
 try('HSET', hash_key, 'field', '1')
 try('HINCRBY', hash_key, 'field', 1)
@@ -36,7 +38,6 @@ try('ZADD', zset_key, 1, 'member')
 try('ZRANGEBYSCORE', zset_key, 1, 1)
 try('ZREM', zset_key, 'member')
 try('ZREMRANGEBYSCORE', zset_key, 1, 1)
-try('ZREMRANGEBYRANK', zset_key, 0, 0)
 try('XADD', stream_key, 'MAXLEN', '~', 1, '*', 'field', '1')
 for _, key in ipairs({hash_key, zset_key, stream_key}) do
   redis.call('PEXPIRE', key, 1)

@@ -1,8 +1,8 @@
 -- succeed: the run succeeded. The record is kept as an ending, so that late callbacks lose.
 --
--- KEYS and ARGV[1] to ARGV[3]: record.lua.
--- ARGV:
---   [4] generation   dag_run.clear_number, or '' where unknown: then the one that follows the confirmed clear
+-- KEYS, and what every verb takes: record.lua.
+-- ARGV[1], a JSON object, besides:
+--   generation   dag_run.clear_number. Default: the one that follows the confirmed clear
 --
 -- Returns:
 --   {field, value, ...}   the whole record: this success ended a budget, now or (a repeat) before
@@ -12,20 +12,20 @@ if not record then
   return {}
 end
 local current = tonumber(record.generation)
-local generation = tonumber(ARGV[4])
+local generation = tonumber(args.generation)
 if not generation then
   generation = record.status == 'retrying' and current + 1 or current
 end
-if generation < current then
+if generation < current then -- rule: an older success changes nothing
   return {}
 end
 if record.status ~= 'succeeded' then
-  -- The record keeps who made the last claim; it is the Dag level that tells of a success.
-  save('succeeded', {status = 'succeeded', generation = numeral(generation), reason = 'succeeded', acknowledged = '1',
-    due_at = '0'}, {level = 'dag', holder = ''})
+  -- The record keeps the level of the last claim. The Dag level tells of a success.
+  save('succeeded', {'status', 'succeeded', 'generation', numeral(generation), 'reason', 'succeeded', 'due_at', '0'},
+    {level = 'dag'})
 elseif generation > current then
-  -- Cleared by a person after it had succeeded, and succeeded again: its late callbacks lose too.
-  save(nil, {generation = numeral(generation)})
+  -- A person cleared the run after its success, and the run succeeded again. Its late callbacks lose too.
+  save(nil, {'generation', numeral(generation)})
   return {}
 end
-return redis.call('HGETALL', run_key)
+return redis.call('HGETALL', run_key) -- rule: a success is kept

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from dag_retry import Claim, Verdict
-from dag_retry._redis.due import Outbox
+from dag_retry import AttemptCounter, Claim, Verdict
+from dag_retry._redis.due import DueRuns
 
 RUN = ("daily_load", "run")
 ENDINGS = ("succeeded", "exhausted", "blocked", "skipped")
@@ -45,7 +45,8 @@ class Rules(RuleBasedStateMachine):
     @initialize(cap=st.integers(1, 3))
     def begin(self, cap: int) -> None:
         self.client.flushall()
-        self.counter = Outbox(self.client)
+        self.counter = AttemptCounter(self.client)
+        self.due = DueRuns(self.client)
         self.cap = cap
         self.generation = 0
         self.model: Model | None = None
@@ -109,8 +110,8 @@ class Rules(RuleBasedStateMachine):
     def take(self) -> Any:
         """A sweeper comes."""
         due = [RUN] if self.model and self.model.overdue else []
-        assert self.counter.due()[0] == due
-        taken = self.counter.take(*RUN, holder="sweeper")
+        assert self.due.read()[0] == due
+        taken = self.due.take(*RUN, holder="sweeper")
         if not due:
             assert taken is None
             return multiple()
@@ -125,7 +126,7 @@ class Rules(RuleBasedStateMachine):
         model = self.model
         found = model is None or (not model.open and (model.status == "retrying" or cleared_since))
         queued_at = 9_999_999_999_999 if cleared_since else 0
-        assert self.counter.miss(*RUN, queued_at=queued_at, grace=timedelta(0), holder="sweeper") == found
+        assert self.due.miss(*RUN, queued_at=queued_at, grace=timedelta(0), holder="sweeper") == found
         if found:
             generation, base, attempt = (model.generation + 1, model.base, model.attempt) if model else (0, 0, 0)
             # Airflow may be further: a person may have cleared the run more than once.
@@ -192,7 +193,7 @@ class Rules(RuleBasedStateMachine):
         if self.model and self.model.open:
             self.model.overdue = True
             self.client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", "1")
-            self.client.zadd("{dag-retry}:v1:due", {"daily_load:run": 1})
+            self.client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
 
     @rule(back=st.integers(0, 1), known=st.booleans())
     def succeed(self, back: int, known: bool) -> None:

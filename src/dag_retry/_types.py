@@ -80,7 +80,7 @@ class Claim(NamedTuple):
     :param run_id: the Dag run.
     :param holder: who asked.
     :param failed_try: the try to look at before the clear. After a takeover the one of the first holder.
-    :param options: how to clear the run. After a takeover those of the first holder.
+    :param clear_options: how to clear the run. After a takeover those of the first holder.
     :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
     """
 
@@ -94,7 +94,7 @@ class Claim(NamedTuple):
     run_id: str
     holder: str
     failed_try: FailedTry
-    options: frozenset[ClearOption] = frozenset()
+    clear_options: frozenset[ClearOption] = frozenset()
     due_at: int = 0
 
 
@@ -105,41 +105,42 @@ class RunRecord(NamedTuple):
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param status: where the run stands.
-    :param generation: the generation last claimed, or in which the run ended.
-    :param base: the generation in which the budget began.
+    :param reason: why the record is as it is, as a code.
     :param attempt: attempts used of the budget.
     :param max_attempts: the cap of the budget.
+    :param generation: the generation last claimed, or in which the run ended.
+    :param base: the generation in which the budget began.
+    :param lost: how many callbacks have lost since the last claim was won.
     :param claim_id: the claim that stands.
-    :param holder: who made it.
-    :param level: ``task``, ``dag`` or ``sweeper``: where the holder runs.
+    :param level: ``task``, ``dag`` or ``sweeper``: where the holder of that claim runs.
     :param failed_try: the try whose failure was claimed.
-    :param options: how the run is to be cleared.
-    :param reason: why the record is as it is, as a code.
-    :param acknowledged: whether the ending was told.
-    :param created_at: when the run first failed.
+    :param clear_options: how the run is to be cleared.
     :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
-    :param due_at: when somebody must look at it, 0 for never.
+    :param due_at: when somebody must look at the run, 0 for never.
     """
 
     dag_id: str
     run_id: str
     status: Status
-    generation: int
-    base: int
+    reason: str
     attempt: int
     max_attempts: int
+    generation: int
+    base: int
+    lost: int
     claim_id: str
-    holder: str
     level: str
     failed_try: FailedTry
-    options: frozenset[ClearOption]
-    reason: str
-    acknowledged: bool
-    created_at: int
+    clear_options: frozenset[ClearOption]
     budget_at: int
     updated_at: int
     due_at: int
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether nobody need look at the run: an ending was told, a clear confirmed."""
+        return self.due_at == 0
 
 
 @exported

@@ -107,10 +107,11 @@ class Callbacks:
                         takeover=failure.tasks_ended,
                         level=failure.level,
                         failed_try=failure.failed_try,
-                        options=policy.options(context.get("reason")),
+                        clear_options=policy.options(context.get("reason")),
                         skip=skip,
                         delays=delays,
                         max_elapsed=policy.max_elapsed,
+                        run_after=failure.run_after,
                         on_missing_record=missing_record,
                         on_manual_clear=policy.on_manual_clear,
                     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from dag_retry._errors import ContextError
@@ -18,6 +19,7 @@ class Failure(NamedTuple):
     :param level: where the callback runs: ``task`` in the task's worker, ``dag`` in the dag processor.
     :param tasks_ended: whether every task of the run has ended, so that no task-level callback is alive.
     :param failed_try: the try that failed.
+    :param run_after: the run could not begin, and so not fail, earlier (`DagRun.get_queued_dag_runs_to_set_running`).
     :param heartbeat_timeout: whether the task's worker fell silent, and the dag processor calls back for it. Its
         context describes *now*, not the failure: the run may have been cleared since, and the task may begin a new try.
     :param try_number: the number of the failed try.
@@ -30,6 +32,7 @@ class Failure(NamedTuple):
     level: Literal["task", "dag"]
     tasks_ended: bool
     failed_try: FailedTry
+    run_after: datetime | None
     heartbeat_timeout: bool
     try_number: int
     skip: Literal["task_retries_left", "teardown"] | None
@@ -69,6 +72,7 @@ class Failure(NamedTuple):
                 ti_id=str(ti.id),
                 error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
             ),
+            run_after=getattr(dag_run, "run_after", None),
             heartbeat_timeout=heartbeat_timeout,
             try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,

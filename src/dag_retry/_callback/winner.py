@@ -101,7 +101,7 @@ def _try_once(holder: Holder, api: AirflowApi) -> tuple[Status, str] | None:
     :return: the run's status and the reason, as a code; None where another holds the claim.
     """
     claim, counter = holder.claim, holder.counter
-    if reason := api.why_not(claim.dag_id, claim.run_id, claim.options):
+    if reason := api.why_not(claim.dag_id, claim.run_id, claim.clear_options):
         return (Status.SKIPPED, reason) if counter.skip(claim, reason=reason) else None
     if not api.is_current(claim.dag_id, claim.run_id, claim.failed_try):
         # A clear that Airflow carried out late can leave the run failed.
@@ -110,7 +110,7 @@ def _try_once(holder: Holder, api: AirflowApi) -> tuple[Status, str] | None:
         return Status.RETRYING, "already_cleared"
     if not counter.renew(claim):
         return None
-    api.clear(claim.dag_id, claim.run_id, claim.options)
+    api.clear(claim.dag_id, claim.run_id, claim.clear_options)
     counter.confirm(claim, reason="cleared")
     return Status.RETRYING, "cleared"
 

@@ -7,14 +7,20 @@ from typing import Literal
 
 from dag_retry._errors import ConfigError
 
-Index = Literal["due", "active", "attention", "recent"]
+NAMESPACE = "dag-retry"
+"""What keys begin with by default."""
+
+SCHEMA = "v1"
+"""Part of every key's name: another schema has other keys."""
+
+Index = Literal["active", "attention"]
 
 
 class Keys:
     """The keys of one namespace; ``lua/record.lua`` says what each holds.
 
     :param namespace: what stands in the hash tag.
-    :raises ConfigError: it is not of letters, digits, ``.``, ``_`` and ``-``.
+    :raises ConfigError: the namespace holds more than letters, digits, ``.``, ``_`` and ``-``.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -27,7 +33,7 @@ class Keys:
         return self._key("run", dag_id, run_id)
 
     def index(self, name: Index) -> str:
-        """Return the key of an index: what must be looked at, retries, needs a human, or changed last."""
+        """Return the key of an index: the runs that somebody must look at, or that need a human."""
         return self._key(name)
 
     def events(self) -> str:
@@ -38,18 +44,27 @@ class Keys:
         """Return the key of the counters, of a Dag or of all."""
         return self._key("stats") if dag_id is None else self._key("stats", dag_id)
 
+    def born(self) -> str:
+        """Return the key that says since when this namespace remembers."""
+        return self._key("born")
+
     def of(self, dag_id: str, run_id: str) -> list[str]:
-        """Return the keys that every script takes for a run, in their order."""
+        """Return the keys that every verb takes for a run, in their order."""
         return [
             self.run(dag_id, run_id),
-            self.index("due"),
             self.index("active"),
             self.index("attention"),
-            self.index("recent"),
             self.events(),
             self.stats(),
             self.stats(dag_id),
+            self.born(),
         ]
 
     def _key(self, *parts: str) -> str:
-        return ":".join(("{" + self._namespace + "}", "v1", *parts))
+        return ":".join(("{" + self._namespace + "}", SCHEMA, *parts))
+
+
+def run_of(member: str) -> tuple[str, str]:
+    """Return the dag_id and the run_id of a member of an index."""
+    dag_id, _, run_id = member.partition(":")
+    return dag_id, run_id

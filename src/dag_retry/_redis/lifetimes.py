@@ -1,4 +1,4 @@
-"""How long Redis keeps the record of a run, and how long a winner its claim."""
+"""How long Redis keeps the record of a run, and how long a winner keeps its claim."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from dag_retry._errors import ConfigError
 
-LEASE = timedelta(seconds=60)
-"""Far more than a callback may take, and a wait that nobody minds where its worker dies."""
+TTL = timedelta(days=30)
+"""How long a record is kept after its last change, by default."""
 
-_MS = timedelta(milliseconds=1)
+LEASE = timedelta(seconds=60)
+"""Four times what a callback may take, and a wait that nobody minds where a worker dies."""
 
 
 class Lifetimes:
@@ -22,11 +23,16 @@ class Lifetimes:
 
     def __init__(self, ttl: timedelta, lease: timedelta = LEASE) -> None:
         for name, value, example in (("ttl", ttl, "timedelta(days=30)"), ("lease", lease, "timedelta(seconds=60)")):
-            if not isinstance(value, timedelta) or value < _MS:
+            if not isinstance(value, timedelta) or ms(value) < 1:
                 raise ConfigError(f"{name} is {value!r}: use a positive timedelta, e.g. {example}")
         if lease >= ttl:
             raise ConfigError(f"lease ({lease}) must be shorter than ttl ({ttl}): a claim must outlive its lease")
-        self.ttl = ttl // _MS
-        self.lease = lease // _MS
+        self.ttl = ms(ttl)
+        self.lease = ms(lease)
         self.longest_delay = ttl - lease
         """So that a record outlives its delay."""
+
+
+def ms(duration: timedelta) -> int:
+    """Return a duration in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)

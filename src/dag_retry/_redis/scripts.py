@@ -1,19 +1,31 @@
-"""The scripts, as Redis takes them."""
+"""The Lua scripts, and how a verb is sent to Redis."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+import secrets
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dag_retry._errors import ConfigError
+from dag_retry._redis.errors import counter_errors
+
+if TYPE_CHECKING:
+    from dag_retry._redis.keys import Keys
+
+# Airflow's own rule for a dag_id (airflow.sdk.definitions._internal.node.validate_key).
+_DAG_ID = re.compile(r"[\w.-]+")
 
 
 class Script(NamedTuple):
     """A script.
 
-    :param text: what it does.
-    :param sha: the name by which Redis knows it, once it has had the text (redis.io/commands/evalsha).
+    :param text: the Lua code.
+    :param sha: the name by which Redis knows the script, once Redis has had the text (redis.io/commands/evalsha).
     """
 
     text: str
@@ -27,14 +39,86 @@ def script(*names: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def run_script(client: Any, script: Script, *keys_and_arguments: Any) -> Any:
+    """Run a script: by its name, and by its text where Redis does not know the name yet.
+
+    :param client: the client; its errors are passed on.
+    :param script: the script.
+    :param keys_and_arguments: what EVAL takes after the text: the number of keys, the keys, the arguments.
+    :return: what the script returns.
+    """
+    from redis.exceptions import NoScriptError
+
+    try:
+        return client.evalsha(script.sha, *keys_and_arguments)
+    except NoScriptError:
+        return client.eval(script.text, *keys_and_arguments)
+
+
+class Verbs:
+    """Sends verbs: the scripts that read and write one run's record.
+
+    :param client: a ``redis.Redis`` or ``redis.RedisCluster``.
+    :param keys: the names of the keys.
+    :param ttl: for how many ms a record is kept after its last change.
+    """
+
+    def __init__(self, client: Any, keys: Keys, ttl: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._ttl = ttl
+
+    def run(self, verb: str, dag_id: str, run_id: str, **arguments: Any) -> Any:
+        """Run a verb in one round trip.
+
+        :param verb: the name of the Lua file.
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param arguments: what the verb takes besides, as the file's header says; None stands for a default.
+        :return: what the verb returns.
+        :raises ConfigError: an id is not usable.
+        :raises CounterError: Redis is unreachable or refuses.
+        """
+        script, call = self.call(verb, dag_id, run_id, **arguments)
+        with counter_errors(self._client):
+            return run_script(self._client, script, *call)
+
+    def call(self, verb: str, dag_id: str, run_id: str, **arguments: Any) -> tuple[Script, list[Any]]:
+        """Return a verb's script, and what EVAL takes after the text.
+
+        :raises ConfigError: an id is not usable.
+        """
+        check_ids(dag_id, run_id)
+        keys = self._keys.of(dag_id, run_id)
+        given = {"dag_id": dag_id, "run_id": run_id, "ttl": self._ttl, **arguments}
+        texts = {name: _text(value) for name, value in given.items() if value is not None}
+        return script("record", verb), [len(keys), *keys, json.dumps(texts)]
+
+
+def new_claim_id() -> str:
+    """Return an id that no other claim of the same run has: 64 random bits."""
+    return secrets.token_hex(8)
+
+
+def check_ids(dag_id: str, run_id: str) -> None:
+    """Refuse ids that are not Airflow's.
+
+    :raises ConfigError: one is not.
+    """
+    if not isinstance(dag_id, str) or not _DAG_ID.fullmatch(dag_id):
+        raise ConfigError(f"dag_id is {dag_id!r}: Airflow's are letters, digits, '.', '_' and '-', e.g. 'daily_load'")
+    if not isinstance(run_id, str) or not run_id:
+        raise ConfigError(f"run_id is {run_id!r}: use the Dag run's, e.g. 'manual__2026-01-01T00:00:00+00:00'")
+
+
+def _text(value: Any) -> Any:
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
+
+
 @cache
 def text_of(name: str) -> str:
-    """Return a file's code. In a wheel ``lua`` lies in the package, in a checkout beside ``src``.
-
-    Comments and indentation are left out: Redis hashes what it is given, 2 µs for each 1,000 bytes.
-    """
+    """Return a file's text. In a wheel ``lua`` lies in the package, in a checkout beside ``src``."""
     folder = resources.files("dag_retry") / "lua"
     if not folder.is_dir():
         folder = Path(__file__).parents[3] / "lua"
-    lines = map(str.strip, (folder / f"{name}.lua").read_text(encoding="utf-8").splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("--"))
+    return (folder / f"{name}.lua").read_text(encoding="utf-8")

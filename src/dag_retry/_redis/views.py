@@ -22,10 +22,10 @@ class Unreadable(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some runs of an index.
+    """Some runs of a list.
 
-    :param runs: the records, in the index's order.
-    :param offset: where in the index to go on; None where it is over.
+    :param runs: the records, in the list's order.
+    :param offset: where in the list to go on; None where the list is over.
     """
 
     runs: list[RunRecord | Unreadable]
@@ -36,19 +36,15 @@ class Sizes(NamedTuple):
     """How many runs there are.
 
     :param now: Redis's time, ms.
-    :param active: retrying now.
     :param attention: that need a human.
-    :param due: at which somebody must look, now or later.
-    :param overdue: of these, now.
-    :param recent: that changed last; the newest 10,000.
+    :param active: that wait, are claimed or retried, or whose ending nobody was told yet.
+    :param overdue: of these, at which somebody must look now.
     """
 
     now: int
-    active: int
     attention: int
-    due: int
+    active: int
     overdue: int
-    recent: int
 
 
 class Event(NamedTuple):

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector as BaseCollector
 from dag_retry._errors import CounterError
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Sizes
-from dag_retry._types import RunRecord
+from dag_retry._types import RunRecord, Status
 
 EVENTS = (
     "won",
@@ -31,9 +31,7 @@ EVENTS = (
 _SIZES = {
     "active": "Runs that wait for their retry, are about to be cleared, or are on their next attempt.",
     "attention": "Runs that need a human: exhausted, blocked, skipped or unclaimed.",
-    "due": "Runs at which somebody must look, now or later.",
     "overdue": "Runs at which somebody should have looked by now.",
-    "recent": "Runs that changed last, 10,000 at most.",
 }
 
 
@@ -69,13 +67,11 @@ class Collector(BaseCollector):
             "For how long the run that is overdue longest has been.",
             value=self._overdue(sizes),
         )
-        runs = GaugeMetricFamily(
-            "dag_retry_dag_runs", "Recent runs of a Dag: active, attention or succeeded.", labels=["dag_id", "state"]
-        )
+        runs = GaugeMetricFamily("dag_retry_dag_runs", "Recent runs of a Dag, by status.", labels=["dag_id", "status"])
         outcomes = overview.outcomes(since=0)
-        for dag_id, states in outcomes.items():
-            for state in ("active", "attention", "succeeded"):
-                runs.add_metric([dag_id, state], states[state])
+        for dag_id, statuses in outcomes.items():
+            for status in Status:
+                runs.add_metric([dag_id, status.value], statuses[status.value])
         yield runs
         everything, *of_dags = overview.stats_of([None, *outcomes])
         events = CounterMetricFamily("dag_retry_events", "Events, of all Dags.", labels=["event"])
@@ -89,5 +85,5 @@ class Collector(BaseCollector):
         yield per_dag
 
     def _overdue(self, sizes: Sizes) -> float:
-        longest = self._overview.runs("due", until=sizes.now, limit=1).runs
+        longest = self._overview.runs("overdue", limit=1).runs
         return (sizes.now - longest[0].due_at) / 1000 if longest and isinstance(longest[0], RunRecord) else 0

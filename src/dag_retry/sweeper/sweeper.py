@@ -17,7 +17,9 @@ from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
-from dag_retry._redis.due import Outbox
+from dag_retry._redis.counter import AttemptCounter
+from dag_retry._redis.due import DueRuns
+from dag_retry._redis.overview import Overview
 from dag_retry._retry import TAG
 from dag_retry._types import Claim
 from dag_retry.sweeper.failed_runs import FailedRuns
@@ -55,11 +57,10 @@ class Sweeper:
         grace: timedelta = timedelta(minutes=5),
         look_back: timedelta = timedelta(days=1),
     ) -> None:
-        self._outbox = Outbox(
-            redis_client,
-            namespace=settings.namespace(namespace),
-            ttl=settings.ttl(),
-        )
+        kept: dict[str, Any] = {"namespace": settings.namespace(namespace), "ttl": settings.ttl()}
+        self._counter = AttemptCounter(redis_client, **kept)
+        self._due = DueRuns(redis_client, **kept)
+        self._overview = Overview(redis_client, namespace=kept["namespace"])
         self._api = partial(settings.api, api)
         self._hooks = Hooks()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -75,11 +76,11 @@ class Sweeper:
         :raises ClearUnconfirmed: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
         """
         while True:
-            runs, wait = self._outbox.due()
+            runs, wait = self._due.read()
             for dag_id, run_id in runs:
                 if not go_on():
                     return None
-                if claim := self._outbox.take(dag_id, run_id, holder=self._name):
+                if claim := self._due.take(dag_id, run_id, holder=self._name):
                     self._finish(claim)
             if not runs:
                 return wait
@@ -95,15 +96,15 @@ class Sweeper:
         until = datetime.now(timezone.utc) - self._grace
         found = 0
         with FailedRuns(self._api(), Deadline(_DEADLINE)) as airflow:
-            ours = self._outbox.dag_ids() | airflow.tagged(TAG)
+            ours = self._overview.dag_ids() | airflow.tagged(TAG)
             for run in airflow.between(self._looked_until, until, ours):
-                if self._outbox.miss(
+                if self._due.miss(
                     run.dag_id, run.run_id, queued_at=run.queued_at, grace=self._grace, holder=self._name
                 ):
                     found += 1
                     sdk.count("unclaimed", run.dag_id)
                     log.error(
-                        "Dag retry: %s failed, and no callback claimed that (lost_callback), so it was not retried. "
+                        "Dag retry: %s failed, and no callback claimed that (no_callback), so it was not retried. "
                         "Retry it with: dag-retry retry %s %s",
                         describe_run(run.dag_id, run.run_id),
                         run.dag_id,
@@ -118,7 +119,7 @@ class Sweeper:
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
-            Holder(claim, self._outbox, self._api, self._hooks, context, Deadline(_DEADLINE)).act()
+            Holder(claim, self._counter, self._api, self._hooks, context, Deadline(_DEADLINE)).act()
         except ClearRefused:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:

@@ -131,7 +131,7 @@ def _reads(client: Any, within: str) -> Finding:
         overview.stats()
     except CounterError as error:
         return refused(check, error, "warning")
-    found = f"{sizes.recent} recent runs, {sizes.active} active, {sizes.attention} need a human"
+    found = f"{sizes.active} active, {sizes.attention} need a human"
     if sizes.overdue:
         return Finding(
             check, "warning", f"{found}; {sizes.overdue} overdue", "run dag-retry sweep, or clear them: list overdue"

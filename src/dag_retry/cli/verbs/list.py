@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dag_retry._redis.keys import Index
+from dag_retry._redis.overview import List
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
 from dag_retry.cli.output import Output, runs
 from dag_retry.cli.session import age, connected, dag_argument, json_argument, limit_argument
 
-_WHICH: dict[str, tuple[Index, ...]] = {
+_WHICH: dict[str, tuple[List, ...]] = {
     "open": ("attention", "active"),
     "attention": ("attention",),
     "active": ("active",),
-    "due": ("due",),
-    "overdue": ("due",),
+    "overdue": ("overdue",),
     "recent": ("recent",),
 }
 
@@ -28,8 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=_WHICH,
         default="open",
-        help="attention: needs a human; active: retried now; open (the default): both; due: somebody must look at it; "
-        "overdue: and nobody did; recent: the newest 10,000 of all",
+        help="attention: needs a human; active: retried now; open (the default): both; overdue: somebody should "
+        "have looked; recent: what changed last, as the newest 10,000 events have it",
     )
     dag_argument(parser)
     parser.add_argument(
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             "dag_ids": args.dag_ids,
             "statuses": args.statuses,
             "since": None if args.since is None else now - args.since,
-            "until": now if args.which == "overdue" else None if args.until is None else now - args.until,
+            "until": None if args.until is None else now - args.until,
         }
         found: list[RunRecord | Unreadable] = []
         more = False

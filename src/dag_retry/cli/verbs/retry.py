@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         state = api.state(*named)
         if state in ("queued", "running"):
             return out.answer(*named, f"it is {state} already", done=False)
-        api.clear(*named, record.options)
+        api.clear(*named, record.clear_options)
     return out.answer(*named, "cleared", done=True)
 
 

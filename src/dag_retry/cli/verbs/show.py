@@ -37,8 +37,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         "why": cell(record.reason),
         "attempt": cell(f"{record.attempt} of {record.max_attempts}, generation {record.generation}"),
         "failed": cell(failed_task(record.failed_try.task_id, record.failed_try.map_index, record.failed_try.error)),
-        "holder": cell(f"{record.level} {record.holder}"),
-        "first failed": cell(f"{at(record.created_at)}, {ago(record.created_at, now)}"),
+        "lost": cell(f"{record.lost} callbacks since the last claim"),
+        "first failed": cell(f"{at(record.budget_at)}, {ago(record.budget_at, now)}"),
         "last change": cell(f"{at(record.updated_at)}, {ago(record.updated_at, now)}"),
         "due": due(record.due_at, now) if record.due_at else cell("never"),
     }

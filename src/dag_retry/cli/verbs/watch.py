@@ -59,7 +59,7 @@ def _screen(overview: Overview, dag_ids: list[str] | None, height: int) -> Group
     ]
     events = overview.events(dag_ids=dag_ids, limit=_EVENTS)
     return Group(
-        f"{at(sizes.now)} UTC, due: {sizes.due}, overdue: {sizes.overdue}",
+        f"{at(sizes.now)} UTC, overdue: {sizes.overdue}",
         *open_runs,
         grid(*EVENT_HEADS, rows=map(event_row, events), title="Latest events"),
     )

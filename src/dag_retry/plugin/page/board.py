@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from airflow.models.dagrun import DagRun
 from airflow.models.log import Log
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from dag_retry._redis.keys import Index
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
 from dag_retry._types import RunRecord
@@ -28,13 +27,17 @@ WINDOW = timedelta(days=30)
 _CLEARS = ("clear_dag_run", "post_clear_task_instances")
 _MS = timedelta(milliseconds=1)
 
-# Which statuses each section shows. An ending that was not told yet is due as well, and stands in `attention`.
-_HELD: dict[Index, frozenset[str]] = {
+Section: TypeAlias = Literal["attention", "active", "recent"]
+
+# Which statuses each section shows. An ending that was not told yet is active as well, and stands in `attention`.
+_HELD: dict[Section, frozenset[str]] = {
     "attention": frozenset({"exhausted", "blocked", "skipped", "unclaimed"}),
     "active": frozenset({"waiting", "claimed", "retrying"}),
     "recent": frozenset({"succeeded"}),
 }
-_DUE = {"waiting", "claimed"}
+
+# What became of a run, in the three words of the page's recovery rate.
+_OUTCOMES = {"active": _HELD["active"], "attention": _HELD["attention"], "succeeded": _HELD["recent"]}
 
 Row = dict[str, Any]
 
@@ -68,17 +71,17 @@ class Board:
         read = partial(self._overview.runs, dag_ids=dag_ids, limit=limit)
         # Where one status is asked for, it stands in one index; those that are over are in `recent` alone.
         wanted = {name for name, held in _HELD.items() if status is None or status in held}
-        pages: dict[str, Page] = dict.fromkeys(("overdue", *_HELD), Page([], None))
-        if "active" in wanted and status != "retrying":
-            pages["overdue"] = read("due", statuses=statuses or _DUE, until=late)
+        pages: dict[str, Page] = dict.fromkeys(_HELD, Page([], None))
         for name in wanted:
-            pages[name] = read(name, statuses=statuses)
+            pages[name] = read(name, statuses=statuses or (_HELD[name] if name == "active" else None))
         rows = self._rows([record for page in pages.values() for record in page.runs], late)
         sections = {
             name: [rows[run] for record in page.runs if (run := (record.dag_id, record.run_id)) in rows]
             for name, page in pages.items()
         }
-        sections["attention"] = sections.pop("overdue") + sections["attention"]
+        # Who is due soonest stands first, so that all that are overdue are on the first page.
+        overdue = [row for row in sections["active"] if row.get("overdue")]
+        sections["attention"] = overdue + sections["attention"]
         sections["active"] = [row for row in sections["active"] if not row.get("overdue")]
         more = [name for name in sections if pages[name].offset is not None]
         return {"now": now, "sections": sections, "more": more}
@@ -92,7 +95,10 @@ class Board:
         outcomes = self._overview.outcomes(since=since, dag_ids=self._dag_ids(dag))
         self._access.look_up(outcomes)
         return [
-            {"dag_id": dag_id, "outcomes": counts}
+            {
+                "dag_id": dag_id,
+                "outcomes": {name: sum(counts[each] for each in held) for name, held in _OUTCOMES.items()},
+            }
             for dag_id, counts in outcomes.items()
             if self._access.may("GET", dag_id)
         ]
@@ -162,7 +168,7 @@ def _row(record: RunRecord | Unreadable, late: int) -> Row:
     if isinstance(record, Unreadable):
         return {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "reason": record.why}
     row = record._asdict()
-    row |= record.failed_try._asdict() | {"options": sorted(record.options)}
+    row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options)}
     del row["failed_try"]
     row["overdue"] = 0 < record.due_at <= late
     return row

@@ -48,7 +48,7 @@ const fits = (id) => !["", ".", "..", "~"].includes(id) && !id.includes("/");
 
 function clear(row) {
   const body = { dry_run: false };
-  for (const option of ["only_failed", "run_on_latest_version"]) if (row.options?.includes(option)) body[option] = true;
+  for (const option of ["only_failed", "run_on_latest_version"]) if (row.clear_options?.includes(option)) body[option] = true;
   const [dag, run] = [row.dag_id, row.run_id];
   const path = fits(dag) && fits(run) ? `${encodeURIComponent(dag)}/dagRuns/${encodeURIComponent(run)}/clear` : "~/clearDagRuns";
   if (path === "~/clearDagRuns") body.dag_runs = [{ dag_id: dag, dag_run_id: run }];

@@ -32,7 +32,7 @@ const TOLD = {
 };
 
 // The losers of a generation in one line, and a clear by hand wherever the generations leave a gap.
-function timeline({ events, by_hand: known, airflow }) {
+function timeline({ row, events, by_hand: known, airflow }) {
   const lines = [];
   const named = [...known].sort((a, b) => a.at - b.at);
   const byHand = (count, before) => {
@@ -61,10 +61,12 @@ function timeline({ events, by_hand: known, airflow }) {
     lines.push({ ...event });
   }
   if (airflow && events.length) byHand(airflow.clear_number - next, Infinity);
-  return lines.map((line, place) => ({ ...line, place }));
+  const counted = row && lines.findLast((line) => line.lost && line.generation === row.generation);
+  return lines.map((line, place) => ({ ...line, place, total: Math.max(line.lost?.length ?? 0, line === counted ? row.lost : 0) }));
 }
 
-function losers(lost) {
+// The stream keeps the first few losers of a generation; the record counts all of them.
+function losers(lost, total) {
   const count = new Map();
   for (const event of lost) {
     const name = `${task(event) || "the Dag"} (${reason(event.reason)})`;
@@ -72,13 +74,13 @@ function losers(lost) {
   }
   const names = [...count].map(([name, times]) => (times > 1 ? `${name} × ${times}` : name));
   return el("details", { className: "lost" },
-    el("summary", {}, `${lost.length} more ${lost.length > 1 ? "callbacks" : "callback"} suppressed`), el("ul", {}, ...names.map((name) => el("li", {}, name))));
+    el("summary", {}, `${total} more ${total > 1 ? "callbacks" : "callback"} suppressed`), el("ul", {}, ...names.map((name) => el("li", {}, name))));
 }
 
 function entry(line) {
   const [kind, text] = (TOLD[line.event] ?? ((event) => ["lost", el("span", {}, event.event.replaceAll("_", " "))]))(line);
   return el("li", { dataset: { kind } }, line.at ? exact(line.at) : el("time", {}, "–"),
-    el("div", {}, text, line.generation >= 0 && el("small", { title: "dag_run.clear_number" }, ` generation ${line.generation}`), line.lost && losers(line.lost)));
+    el("div", {}, text, line.generation >= 0 && el("small", { title: "dag_run.clear_number" }, ` generation ${line.generation}`), line.lost && losers(line.lost, line.total)));
 }
 
 function summary({ row, airflow }) {
@@ -88,7 +90,7 @@ function summary({ row, airflow }) {
     ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
     ["Why", row.overdue ? LATE[row.status] : row.reason && reason(row.reason)],
     ["Last failed", row.task_id && failedTask(row)],
-    ["First failure", row.created_at && time(row.created_at, "ago")],
+    ["First failure", row.budget_at && time(row.budget_at, "ago")],
     ["Last change", row.updated_at && time(row.updated_at, "ago")],
     ["Next", row.overdue ? time(row.due_at, "late") : row.status === "waiting" && el("span", {}, "in ", time(row.due_at, "countdown"))],
   ];

@@ -34,7 +34,7 @@ const REASONS = {
   exception_not_retryable: "its policy does not retry this exception",
   dag_paused: "the Dag is paused",
   newer_run_succeeded: "a newer run of this Dag has succeeded",
-  lost_callback: "the run failed, and no callback told us",
+  no_callback: "the run failed, and no callback claimed that failure",
   disabled: "retries are switched off",
   config: "a setting is wrong: see the log of the callback",
   cancelled: "cancelled by hand",
