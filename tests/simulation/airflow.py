@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
-from tests.simulation.flow import Callback, Flow, Kind, Point, Request, Trouble
+from tests.simulation.flow import Callback, Flow, Kind, Point, Request, Trouble, frozen
 from tests.simulation.scripts import DAG, EPOCH, RUN, TTL, Record, Scripts
 
 LIVING = ("running", "calling", "silent")
@@ -382,8 +382,9 @@ class Airflow:
 
     def miss(self, state: State) -> State:
         """A sweeper finds the run failed; a callback may be on its way all the same."""
-        args = (DAG, RUN, TTL, 60_000, (EPOCH + 60 * state.queued) * 1000, "sweeper")
-        state, _ = self._script(_less(state, "miss"), "miss", args)
+        args = {"dag_id": DAG, "run_id": RUN, "ttl": str(TTL), "grace": "60000", "holder": "sweeper"}
+        args["queued_at"] = str((EPOCH + 60 * state.queued) * 1000)
+        state, _ = self._script(_less(state, "miss"), "miss", frozen(args))
         return state
 
     # Redis
@@ -512,7 +513,8 @@ class Airflow:
     def _claimed(self, state: State, actor: Actor, answer: str) -> Tally:
         """G1: one winner in a generation."""
         callback, tally = actor.at.callback, state.tally
-        verdict, reason, *_ = json.loads(answer)
+        said = json.loads(answer)
+        verdict, reason = said["verdict"], said["reason"]
         if verdict != "won" or reason in ("taken_over", "due"):
             return tally
         generation, name = tally.winner

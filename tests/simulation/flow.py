@@ -7,10 +7,9 @@ beginning with the answers so far, and stopped at the first question beyond them
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 from unittest.mock import patch
 
@@ -19,7 +18,6 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry
 from dag_retry._policy.hooks import Hooks
-from dag_retry._redis import counter, due
 from dag_retry._redis.scripts import script
 from dag_retry.sweeper.sweeper import Sweeper
 from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
@@ -145,7 +143,6 @@ class Flow:
 
     @contextmanager
     def _as(self, callback: Callback) -> Iterator[None]:
-        names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=callback.name))
         with (
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._callback.winner.AirflowApi", lambda *_: AskingApi(self)),
@@ -153,8 +150,7 @@ class Flow:
             patch("dag_retry._airflow.sdk.count", lambda *_: None),
             patch("tenacity.nap.time.sleep", lambda _: None),
             patch("dag_retry._callback.winner._LEAST", 0.0 if self._repeats else 1e6),
-            patch.object(counter, "uuid", names),
-            patch.object(due, "uuid", names),
+            patch("dag_retry._redis.scripts.secrets.token_hex", lambda _: callback.name),
         ):
             yield
 
@@ -173,10 +169,15 @@ class AskingRedis(redis.Redis):
         return self._run({script("record", verb).sha: verb for verb in VERBS}.get(sha), call[numkeys:])
 
     def _run(self, verb: str | None, arguments: tuple[Any, ...]) -> Any:
-        return self.run_script(verb, tuple(json.loads(arguments[0]))) if verb else self.run_script("due", arguments)
+        return self.run_script(verb, frozen(json.loads(arguments[0]))) if verb else self.run_script("due", arguments)
 
     def run_script(self, verb: str, args: tuple[Any, ...]) -> Any:
         return self.flow.ask(Request("script", verb, args))
+
+
+def frozen(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return a verb's arguments in a form that a dictionary of answers can have as its key."""
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
 
 
 VERBS = ("claim", "renew", "confirm", "block", "acknowledge", "succeed", "take", "miss")

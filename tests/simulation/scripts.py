@@ -16,7 +16,7 @@ DAG, RUN = "daily_load", "run"
 EPOCH = 1_800_000_000
 TTL = 30 * 24 * 3600 * 1000
 _KEYS = Keys("dag-retry")
-_RUN_KEY, _DUE, _ACTIVE, _ATTENTION, _RECENT, _EVENTS, *_STATS = _KEYS.of(DAG, RUN)
+_RUN_KEY, _ACTIVE, _ATTENTION, *_ = _KEYS.of(DAG, RUN)
 
 
 class Record:
@@ -26,10 +26,9 @@ class Record:
         self.fields = fields
         self.status = fields["status"]
         self.generation = int(fields["generation"])
-        told = fields["acknowledged"] == "1"
-        self.ended = self.status in ("succeeded", "exhausted", "skipped") or (self.status == "blocked" and told)
         self._due_at = int(fields["due_at"])
         self.at_rest = self._due_at == 0
+        self.ended = self.status in ("succeeded", "exhausted", "skipped") or (self.status == "blocked" and self.at_rest)
 
     def is_due(self, minutes: int) -> bool:
         return not self.at_rest and self._due_at <= (EPOCH + 60 * minutes) * 1000
@@ -65,18 +64,21 @@ class Scripts:
 
     def _run(self, record: Record | None, minutes: int, verb: str, args: tuple[Any, ...]) -> tuple[Record | None, Any]:
         redis = self._redis
-        redis.flushall()
-        member = f"{DAG}:{RUN}"
+        # The keys that runs share stay: the scripts would only make them anew.
+        redis.delete(_RUN_KEY, _ACTIVE, _ATTENTION)
         if record:
             redis.hset(_RUN_KEY, mapping=record.fields)
-            redis.zadd(_RECENT, {member: record.fields["updated_at"]})
             for key, score in _indexes(record).items():
-                redis.zadd(key, {member: score})
+                redis.zadd(key, {f"{DAG}:{RUN}": score})
+                redis.pexpire(key, TTL)
         # Redis's clock stands still, but for the minutes that pass.
         clock = SimpleNamespace(time=lambda: EPOCH + 60 * minutes)
         with patch("fakeredis.commands_mixins.server_mixin.time", clock):
-            answer = redis.eval(self._texts[verb], 8, *_KEYS.of(DAG, RUN), json.dumps(args))
+            keys = _KEYS.of(DAG, RUN)
+            answer = redis.eval(self._texts[verb], len(keys), *keys, json.dumps(dict(args)))
         fields = redis.hgetall(_RUN_KEY)
+        if fields:
+            fields["lost"] = "0"  # who lost decides nothing
         after = self._records.setdefault(frozenset(fields.items()), Record(fields)) if fields else None
         if after is not record:
             self._check(after)
@@ -85,7 +87,7 @@ class Scripts:
     def _check(self, record: Record | None) -> None:
         """G8, and indexes that say what the record says."""
         assert all(self._redis.pttl(key) > 0 for key in self._redis.scan_iter())
-        found = {key: self._redis.zscore(key, f"{DAG}:{RUN}") for key in (_DUE, _ACTIVE, _ATTENTION)}
+        found = {key: self._redis.zscore(key, f"{DAG}:{RUN}") for key in (_ACTIVE, _ATTENTION)}
         assert {key: score for key, score in found.items() if score is not None} == (
             {key: float(score) for key, score in _indexes(record).items()} if record else {}
         )
@@ -94,10 +96,11 @@ class Scripts:
 def _indexes(record: Record) -> dict[str, str]:
     """Return the score of the run in each index that must hold it."""
     fields = record.fields
-    status = fields["status"]
-    held = {
-        _DUE: None if record.at_rest else fields["due_at"],
-        _ACTIVE: fields["updated_at"] if status in ("waiting", "claimed", "retrying") else None,
-        _ATTENTION: fields["updated_at"] if status in ("exhausted", "blocked", "skipped", "unclaimed") else None,
-    }
-    return {key: score for key, score in held.items() if score is not None}
+    held = {}
+    if record.status == "retrying":
+        held[_ACTIVE] = str(int(fields["updated_at"]) + TTL)
+    elif not record.at_rest:
+        held[_ACTIVE] = fields["due_at"]
+    if record.status in ("exhausted", "blocked", "skipped", "unclaimed"):
+        held[_ATTENTION] = fields["updated_at"]
+    return held
