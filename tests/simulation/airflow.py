@@ -254,7 +254,7 @@ class Airflow:
                     yield self.step, (actor, fault)
             if left.gap_before_clear and request and request.of == "renew":
                 yield self.step, (actor, "gap_before_clear")
-        elif what in ("look", "heartbeat"):
+        elif what in ("look", "is_still_current_try"):
             if left.api_look:
                 yield self.step, (actor, "api_look")
             if left.gap_after_look and what == "look":
@@ -471,8 +471,8 @@ class Airflow:
                 state = state._replace(tally=self._claimed(state, actor, answered))
         elif request.what == "look" and not answer:
             answer = request.of == str(state.generation)
-        elif request.what == "heartbeat" and not answer:
-            answer = self._is_current(state, request.of, *request.args)
+        elif request.what == "is_still_current_try" and not answer:
+            answer = self._is_still_current_try(state, request.of, *request.args)
         elif request.what == "queue":
             state = self._queue(state)
         elif request.what == "clear" and fault == "api_late":
@@ -503,7 +503,7 @@ class Airflow:
         callback = actor.at.callback
         return self._ended(state, callback.task, "failed") if callback.kind == "task" else state
 
-    def _is_current(self, state: State, ti_id: str, task_id: str, try_number: int) -> bool:
+    def _is_still_current_try(self, state: State, ti_id: str, task_id: str, try_number: int) -> bool:
         task = state.tasks[int(task_id)]
         where_it_was = (ti_id, try_number) == (str(state.generation), task.try_number)
         return where_it_was and not task.restarting and task.phase in ("running", "silent", "failed")

@@ -55,8 +55,8 @@ class Callback(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``heartbeat``, ``queue``, ``clear``,
-    ``hook``."""
+    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``is_still_current_try``,
+    ``queue``, ``clear``, ``hook``."""
 
     what: str
     of: Any = None
@@ -198,7 +198,7 @@ class AskingApi:
         return self._flow.ask(Request("look", failed_try.ti_id))
 
     def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
-        return self._flow.ask(Request("heartbeat", failed_try.ti_id, (failed_try.task_id, try_number)))
+        return self._flow.ask(Request("is_still_current_try", failed_try.ti_id, (failed_try.task_id, try_number)))
 
     def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
         self._flow.ask(Request("queue"))

@@ -41,10 +41,10 @@ class Callbacks:
 
     :param policy: what is retried, how often, when and how.
     :param hooks: the hooks to tell.
-    :param counting: the arguments of the counter, but for the client.
+    :param counting: what the counter is made with, beside a client.
     :param redis: the client, or its URL, or None for the setting.
-    :param api: returns the settings of Airflow's API.
-    :param missing_record: a context manager around the claim. It gives what counts if Redis has no record of the run.
+    :param api: gives the settings of Airflow's API.
+    :param missing_record: gives what counts where Redis knows nothing of a run, for as long as that is claimed.
     :param made: when the Dag file was parsed, in seconds by the monotonic clock.
     """
 

@@ -1,4 +1,4 @@
-"""One sweep: every run that is due is taken, and finished as a callback would finish it."""
+"""One sweep: it takes what is due, and finishes it as a callback would have done."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for failed runs that no callback has claimed. They need a human.
+        """Look for failed runs whose failure no callback has claimed, and record that they need a human.
 
-        A task that is killed calls nobody back, and the Dag-level callback may fail to come too.
+        A killed task calls nothing back, and the Dag-level callback can be lost too.
 
-        :return: how many new ones were found.
-        :raises DagRetryError: Redis failed, or Airflow refused, or gave no clear answer.
+        :return: how many of them are new.
+        :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
         found = 0
@@ -104,13 +104,13 @@ class Sweeper:
                     found += 1
                     sdk.count("unclaimed", run.dag_id)
                     log.error(
-                        "Dag retry: %s failed, and no callback claimed that (no_callback), so it was not retried. "
-                        "Retry it with: dag-retry retry %s %s",
+                        "Dag retry: %s failed, and no callback came (no_callback): it was not retried. Retry it "
+                        "with: dag-retry retry %s %s",
                         describe_run(run.dag_id, run.run_id),
                         run.dag_id,
                         run.run_id,
                     )
-        # Airflow may commit a failed run a moment after its end_date.
+        # Airflow may record a failed run a moment after the run's end date.
         self._looked_until = until - timedelta(minutes=1)
         return found
 
@@ -124,17 +124,19 @@ class Sweeper:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:
             raise
-        except Exception:  # noqa: BLE001 (a hook failed, and that was logged: the ending stays due)
+        except Exception:  # noqa: BLE001 (A hook failed and was logged. Its ending stays due.)
             return
 
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, once Airflow has let it in. Otherwise it would block every run that is due.
+    """Make a sweeper from the settings, after a first request to Airflow.
+
+    Without that request, wrong credentials would block every run that is due.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises ClearRefused: Airflow refused the login.
-    :raises ClearUnconfirmed: Airflow gave no clear answer.
+    :raises ClearRefused: Airflow refuses the credentials.
+    :raises ClearUnconfirmed: Airflow gives no clear answer.
     :raises CounterError: Redis is a Cluster that is unreachable.
     """
     from dag_retry._redis.connection import connect
