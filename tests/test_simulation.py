@@ -253,7 +253,7 @@ HABITS: dict[str, tuple[Any, int, Faults]] = {
     "a clear is sent after a look": (
         lambda patch: patch.setattr(AskingApi, "is_current", lambda *_: True), 1, Faults(api_after=1)),
     "a lost task is looked at before its claim": (
-        lambda patch: patch.setattr(AskingApi, "is_lost", lambda *_: True), 2, Faults(silent=1)),
+        lambda patch: patch.setattr(AskingApi, "is_still_current_try", lambda *_: True), 2, Faults(silent=1)),
     "a run that a late clear left failed is queued": (
         lambda patch: patch.setattr(AskingApi, "queue_stranded", lambda *_: False), 1, Faults(api_late=1, kill=1)),
     "an ending is acknowledged after it was told": (

@@ -249,7 +249,7 @@ class Airflow:
             for fault in ("lost_reply", "redis_before", "redis_after"):
                 if getattr(left, fault):
                     yield self.step, (actor, fault)
-        elif what in ("look", "is_lost"):
+        elif what in ("look", "is_still_current_try"):
             if left.api_look:
                 yield self.step, (actor, "api_look")
             if left.gap and what == "look":
@@ -465,8 +465,8 @@ class Airflow:
                 state = state._replace(tally=self._claimed(state, actor, answered))
         elif request.what == "look" and not answer:
             answer = request.of == str(state.generation)
-        elif request.what == "is_lost" and not answer:
-            answer = self._is_lost(state, request.of, *request.args)
+        elif request.what == "is_still_current_try" and not answer:
+            answer = self._is_still_current_try(state, request.of, *request.args)
         elif request.what == "queue":
             state = self._queue(state)
         elif request.what == "clear" and fault == "api_late":
@@ -490,7 +490,7 @@ class Airflow:
         callback = actor.at.callback
         return self._ended(state, callback.task, "failed") if callback.kind == "task" else state
 
-    def _is_lost(self, state: State, ti_id: str, task_id: str, try_number: int) -> bool:
+    def _is_still_current_try(self, state: State, ti_id: str, task_id: str, try_number: int) -> bool:
         task = state.tasks[int(task_id)]
         where_it_was = (ti_id, try_number) == (str(state.generation), task.try_number)
         return where_it_was and not task.restarting and task.phase in ("running", "silent", "failed")

@@ -57,8 +57,8 @@ class Callback(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``is_lost``, ``queue``,
-    ``clear``, ``hook``."""
+    """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``is_still_current_try``,
+    ``queue``, ``clear``, ``hook``."""
 
     what: str
     of: Any = None
@@ -195,8 +195,8 @@ class AskingApi:
     def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> Any:
         return self._flow.ask(Request("look", failed_try.ti_id))
 
-    def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
-        return self._flow.ask(Request("is_lost", failed_try.ti_id, (failed_try.task_id, try_number)))
+    def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
+        return self._flow.ask(Request("is_still_current_try", failed_try.ti_id, (failed_try.task_id, try_number)))
 
     def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
         self._flow.ask(Request("queue"))

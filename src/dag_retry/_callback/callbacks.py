@@ -194,7 +194,7 @@ class Callbacks:
         from dag_retry._airflow.api import AirflowApi
 
         with AirflowApi(self._api(), deadline) as session:
-            return session.is_lost(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+            return session.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One sweep: whatever is due is taken, and finished as a callback would have done."""
+"""One sweep: it takes what is due, and finishes it as a callback would have done."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
+from dag_retry._airflow.client import Client
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback.holder import Holder, named
 from dag_retry._errors import ClearRefused, DagRetryError
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# For one run, in seconds: far less than the lease of what was taken.
+# For one run, in seconds: far less than the lease of its claim.
 _DEADLINE = 15.0
-# For each try of a call of Redis, in seconds.
+# The timeout of Redis, in seconds.
 _REDIS_TRY = 1.0
 
 
@@ -85,31 +86,32 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for runs that failed, and whose failure no callback has claimed: they need a human.
+        """Look for failed runs whose failure no callback has claimed, and record that they need a human.
 
-        A task that is killed calls nobody back, and the Dag-level callback can be lost too.
+        A killed task calls nothing back, and the Dag-level callback can be lost too.
 
-        :return: how many were found that were not known.
-        :raises DagRetryError: Redis failed, or Airflow refused, or gave no clear answer.
+        :return: how many of them are new.
+        :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with FailedRuns(self._api(), Deadline(_DEADLINE)) as airflow:
-            ours = self._outbox.dag_ids() | airflow.tagged(TAG)
-            for run in airflow.between(self._looked_until, until, ours):
+        with Client(self._api(), Deadline(_DEADLINE)) as client:
+            failed_runs = FailedRuns(client)
+            ours = self._outbox.dag_ids() | failed_runs.tagged(TAG)
+            for run in failed_runs.between(self._looked_until, until, ours):
                 if self._outbox.miss(
                     run.dag_id, run.run_id, queued_at=run.queued_at, grace=self._grace, holder=self._name
                 ):
                     found += 1
                     sdk.count("unclaimed", run.dag_id)
                     log.error(
-                        "Dag retry: %s failed, and no callback told us (lost_callback): it was not retried. Retry it "
+                        "Dag retry: %s failed, and no callback came (lost_callback): it was not retried. Retry it "
                         "with: dag-retry retry %s %s",
                         named(run.dag_id, run.run_id),
                         run.dag_id,
                         run.run_id,
                     )
-        # A run may be recorded as failed a moment after the time that it bears.
+        # Airflow may record a failed run a moment after the run's end date.
         self._looked_until = until - timedelta(minutes=1)
         return found
 
@@ -120,25 +122,27 @@ class Sweeper:
         try:
             self._holder.act(context, claim, Deadline(_DEADLINE))
         except ClearRefused:
-            return  # blocked, and told
+            return  # The run is blocked, and the hooks were told.
         except DagRetryError:
             raise
-        except Exception:  # noqa: BLE001 (a hook's, which was logged: what it was to tell stays due)
+        except Exception:  # noqa: BLE001 (A hook failed and was logged. Its ending stays due.)
             return
 
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, once Airflow lets it in: else it would find every run that is due refused.
+    """Make a sweeper from the settings, after a first request to Airflow.
+
+    Without that request, wrong credentials would block every run that is due.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises ClearRefused: Airflow does not let it in.
+    :raises ClearRefused: Airflow refuses the credentials.
     :raises ClearUnconfirmed: Airflow gives no clear answer.
     :raises CounterError: Redis is a Cluster that is unreachable.
     """
     from dag_retry._redis.connection import connect
 
-    with FailedRuns(settings.api(None), Deadline(_DEADLINE)) as airflow:
-        airflow.enter()
-    with closing(connect(settings.redis_url(None), timeout=_REDIS_TRY)) as client:
-        yield Sweeper(client)
+    with Client(settings.api(None), Deadline(_DEADLINE)) as client:
+        client.items(client.get("dags", query={"limit": 1}), "dags")
+    with closing(connect(settings.redis_url(None), timeout=_REDIS_TRY)) as redis_client:
+        yield Sweeper(redis_client)
