@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 # What a callback may take, in seconds: at most, which is far less than a claim's lease; of what Airflow gives it, which
 # leaves the rest to hooks; and at least, so that a failure that Airflow leaves no time for is claimed and thus due.
 _MOST, _SHARE, _LEAST = 15.0, 0.75, 1.5
-# Of it for each try of a call of Redis, and for a whole call at its worst (`connect` says why).
-_REDIS_TRY, _REDIS_CALL = 1 / 15, 3.3 / 15
+# The Redis timeout is 1/15 of the callback's budget, and a call takes at most 3.2 times as long (see `connect`).
+_REDIS_TRY, _REDIS_CALL = 1 / 15, 3.2 / 15
 
 
 def share_of(limit: float) -> float:
