@@ -124,7 +124,7 @@ class TestOddIds:
         self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str
     ) -> None:
         stub.run_id = "another"
-        with pytest.raises(ClearRefused, match="it is gone, or .* may not read it") as refused:
+        with pytest.raises(ClearRefused, match="the run is gone, or .* may not read the Dag") as refused:
             api.is_current(dag_id, run_id, TRY)
         assert refused.value.reason == "http_404"
         with pytest.raises(ClearRefused) as refused:
@@ -134,7 +134,7 @@ class TestOddIds:
     def test_before_airflow_3_3(self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str) -> None:
         stub.lists_runs = False
         assert api.is_current(dag_id, run_id, TRY)
-        with pytest.raises(ClearRefused, match=r"Airflow 3\.3 can do it") as refused:
+        with pytest.raises(ClearRefused, match=r"only Airflow 3\.3 takes these ids") as refused:
             api.clear(dag_id, run_id)
         assert refused.value.reason == "unsafe_id"
 
@@ -145,7 +145,7 @@ class TestOddIds:
         self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str, runs: object
     ) -> None:
         stub.faults = [None, before(200, {"dag_runs": [stub.run()] * 2 if runs == "two" else runs})]
-        with pytest.raises(ClearRefused, match="something else than this run") as refused:
+        with pytest.raises(ClearRefused, match="answered about something else") as refused:
             api.clear(dag_id, run_id)
         assert refused.value.reason == "not_airflow"
 
@@ -157,7 +157,7 @@ def test_an_odd_task_id_is_looked_for_in_a_list(stub: StubApi, api: AirflowApi) 
 
 def test_a_list_of_another_run_is_refused(stub: StubApi, api: AirflowApi) -> None:
     stub.faults = [None, before(200, {"task_instances": [stub.task_instance("branch_b", -1)]})]
-    with pytest.raises(ClearRefused, match="something else than this run"):
+    with pytest.raises(ClearRefused, match="answered about something else"):
         api.is_current("daily_load", "a/b", TRY)
 
 
@@ -193,7 +193,7 @@ class TestAnswers:
     @pytest.mark.parametrize("body", [{}, {"dag_id": "daily_load", "dag_run_id": "other"}, {"task_instances": []}])
     def test_another_run(self, stub: StubApi, api: AirflowApi, body: Any) -> None:
         stub.faults = [None, before(200, body)]
-        with pytest.raises(ClearRefused, match="something else than this run") as refused:
+        with pytest.raises(ClearRefused, match="answered about something else") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "not_airflow"
 
@@ -210,18 +210,18 @@ class TestAnswers:
     def test_a_look_at_another_try(self, stub: StubApi, api: AirflowApi, body: Any) -> None:
         """It has another id, and would be taken for a run that somebody has cleared."""
         stub.faults = [None, before(200, body)]
-        with pytest.raises(ClearRefused, match="something else than this run") as refused:
+        with pytest.raises(ClearRefused, match="answered about something else") as refused:
             api.is_current("daily_load", "run", TRY)
         assert refused.value.reason == "not_airflow"
 
     def test_a_vanished_index_of_another_run(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(404), before(200, {"status": "healthy"})]
-        with pytest.raises(ClearRefused, match="something else than this run"):
+        with pytest.raises(ClearRefused, match="answered about something else"):
             api.is_current("daily_load", "run", FailedTry("branch_b", 7, "try-0"))
 
     def test_no_content(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(204, "")]
-        with pytest.raises(ClearRefused, match="answered 204 with something else") as refused:
+        with pytest.raises(ClearRefused, match="answered 204, and the body is not a JSON object") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "not_airflow"
 
@@ -313,7 +313,7 @@ class TestWeather:
     def test_no_time_left(self, stub: StubApi) -> None:
         with (
             AirflowApi(ApiSettings(stub.url, token="token-0"), Deadline(0)) as api,
-            pytest.raises(ClearUnconfirmed, match="no time left"),
+            pytest.raises(ClearUnconfirmed, match="no time is left of 0 s"),
         ):
             api.clear("daily_load", "run")
         assert stub.seen == []

@@ -142,9 +142,9 @@ class TestCallable:
             ("ours:nothing", r"AttributeError: module 'ours' has no attribute 'nothing'"),
             ("ours:", "is not callable"),
             ("ours:number", "is not callable"),
-            ("ours:none", "returned no token but NoneType: return a str"),
-            ("ours:empty", "returned no token but str"),
-            ("ours:bytes", "returned no token but bytes"),
+            ("ours:none", "returned no token but a NoneType: return a str"),
+            ("ours:empty", "returned no token but a str"),
+            ("ours:bytes", "returned no token but a bytes"),
         ],
     )
     def test_wrong(self, stub: StubApi, ours: Any, path: str, message: str) -> None:
@@ -158,7 +158,9 @@ class TestCallable:
     @pytest.mark.parametrize("token", ["s3cret\n", "s3cret\r\nX-Admin: 1", "s3crêt"])
     def test_what_no_header_can_carry(self, stub: StubApi, ours: Any, token: str) -> None:
         ours.token = lambda: token
-        with pytest.raises(ClearRefused, match="no header can carry: is there a line break") as refused:
+        with pytest.raises(
+            ClearRefused, match="no header can carry the token: does it end with a line break"
+        ) as refused:
             clear(ApiSettings(stub.url, token_callable="ours:token"))
         assert refused.value.reason == "config"
         assert "s3cr" not in str(refused.value)

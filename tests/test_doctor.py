@@ -269,7 +269,7 @@ class TestAirflow:
 
     def test_missing_permission(self, doctor: Doctor) -> None:
         doctor.airflow.may_clear = False
-        assert "may read daily_load, and not clear its runs" in doctor.only("permission to clear")["found"]
+        assert "may read daily_load, but may not clear its runs" in doctor.only("permission to clear")["found"]
 
     def test_no_such_dag(self, doctor: Doctor) -> None:
         doctor.airflow.dag_id = "another"

@@ -63,12 +63,13 @@ class TestLogin:
 
     def test_no_password(self, server: RedisServer, admin: Any) -> None:
         admin.config_set("requirepass", "pa55word")
-        assert "the login is refused" in refusal(server.url)
+        # Redis cuts a connection that sends much before its login, with or without an answer that comes through.
+        assert "correct user and password in redis_url" in refusal(server.url)
 
     def test_a_right_is_lacking(self, server: RedisServer, admin: Any) -> None:
         admin.acl_setuser("half", enabled=True, passwords=["+pa55word"], keys=["*"], commands=["+eval"])
         text = refusal(f"redis://half:pa55word@127.0.0.1:{server.port}")
-        assert "give it what `ACL SETUSER retry` in the README gives" in text
+        assert "grant the rights of `ACL SETUSER retry` in the README" in text
 
     def test_a_key_is_not_allowed(self, server: RedisServer, admin: Any) -> None:
         admin.acl_setuser("team", enabled=True, passwords=["+pa55word"], keys=["{team}:v1:*"], categories=["+@all"])
@@ -82,7 +83,7 @@ class TestState:
             with replica.client() as client:
                 until(lambda: client.info("replication")["master_link_status"] == "up")
             text = refusal(replica.url)
-            assert "this is a replica, or was made one: point redis_url at the primary" in text
+            assert "this is a replica, or has become one: point redis_url at the primary" in text
             with closing(connect(replica.url)) as client:
                 assert AttemptCounter(client).read(*RUN) is None
 

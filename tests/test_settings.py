@@ -71,7 +71,7 @@ class TestRedis:
         "url", ["redis.example.com", "http://host", "redis://host:port", "redis://host/?socket_timeout=soon"]
     )
     def test_wrong(self, url: str) -> None:
-        with pytest.raises(ConfigError, match="redis_url is not usable .*redis://:password@redis.example.com"):
+        with pytest.raises(ConfigError, match="redis_url is wrong .*redis://:password@redis.example.com"):
             connect(url).ping()
 
     @pytest.mark.parametrize(

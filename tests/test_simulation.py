@@ -279,7 +279,7 @@ HABITS: dict[str, tuple[Any, int, Faults]] = {
         lambda patch: patch.setattr(AttemptCounter, "renew", lambda *_: True), 1, Faults(leap=1, refused=1)),
     "a claim is renewed after its look": (renewal_first, 1, Faults(gap_after_look=1, loss=1)),
     "a task with a heartbeat timeout is looked at before its claim": (
-        lambda patch: patch.setattr(AskingApi, "is_lost", lambda *_: True), 2, Faults(silent=1)),
+        lambda patch: patch.setattr(AskingApi, "is_still_current_try", lambda *_: True), 2, Faults(silent=1)),
     "a run that a late clear left failed is queued": (
         lambda patch: patch.setattr(AskingApi, "queue_stranded", lambda *_: False), 1, Faults(api_late=1, kill=1)),
     "an ending is acknowledged after it was told": (

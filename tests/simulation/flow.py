@@ -197,7 +197,7 @@ class AskingApi:
     def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> Any:
         return self._flow.ask(Request("look", failed_try.ti_id))
 
-    def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
+    def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
         return self._flow.ask(Request("is_still_current_try", failed_try.ti_id, (failed_try.task_id, try_number)))
 
     def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:

@@ -1,125 +1,138 @@
-"""The few calls of Airflow's REST API that a retry needs. It knows HTTP, and nothing of Redis or callbacks."""
+"""The few calls of Airflow's REST API that a retry needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any
 
-from dag_retry._airflow.client import Session
+from dag_retry._airflow.client import ALL, Client, JsonObject, fit_a_path
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.settings import ApiSettings
+from dag_retry._airflow.task_instances import find_task_instance
 from dag_retry._errors import ClearRefused, ClearUnconfirmed
 from dag_retry._types import ClearOption, FailedTry
 
-# Airflow takes it for "all" in a path.
-_ALL = "~"
 # States of a task instance that has ended (`airflow.utils.state.State.finished`).
 _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
-class AirflowApi(Session):
-    """What a retry asks of Airflow. Every call raises as those of :class:`Session` do."""
+class AirflowApi:
+    """What a retry asks of Airflow. A context manager, which closes its connections.
+
+    Every call raises :class:`ClearRefused` where repeating it won't help, and :class:`ClearUnconfirmed` where it may
+    help.
+
+    :param settings: the address and the credentials.
+    :param deadline: the end of the last request.
+    """
+
+    def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
+        self._client = Client(settings, deadline)
+
+    def __enter__(self) -> AirflowApi:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> bool:
-        """Ask whether the failed try is still the current one: every clear gives its task instance a new id.
+        """Return whether the failed try is still the current one.
 
-        (``prepare_db_for_next_try`` in ``airflow.models.taskinstance``.)
+        Every clear gives a task instance a new id (``prepare_db_for_next_try`` in ``airflow.models.taskinstance``).
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
         :param failed_try: the try whose failure was claimed.
         """
-        return self._task_instance(dag_id, run_id, failed_try).get("id") == failed_try.ti_id
+        return find_task_instance(self._client, dag_id, run_id, failed_try).get("id") == failed_try.ti_id
 
-    def is_lost(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> bool:
-        """Ask whether a try whose worker fell silent is where it was, and not on its way to a new try.
+    def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> bool:
+        """Return whether a try whose heartbeat timed out is the current one, and no new try is on its way.
 
-        A clear gives a running task its new id at once, and leaves it RESTARTING until its silence is noticed; then it
-        is UP_FOR_RETRY, and in its next try has the same id and a higher number (measured on 3.2.2 and 3.3.2).
+        A clear gives a running task instance a new id at once and sets it RESTARTING. When its heartbeat times out, it
+        becomes UP_FOR_RETRY. Its next try has the same id and a higher number (measured on 3.2.2 and 3.3.2).
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param failed_try: the silent try.
-        :param try_number: its number.
+        :param failed_try: the try whose heartbeat timed out.
+        :param try_number: the number of the try.
         """
-        found = self._task_instance(dag_id, run_id, failed_try)
-        return (found.get("id"), found.get("try_number")) == (failed_try.ti_id, try_number) and found.get("state") in (
-            "running",
-            "failed",
-        )
+        found = find_task_instance(self._client, dag_id, run_id, failed_try)
+        same = (found.get("id"), found.get("try_number")) == (failed_try.ti_id, try_number)
+        return same and found.get("state") in ("running", "failed")
 
     def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
-        """Queue a run if it has been cleared and is failed nevertheless.
+        """Queue a run that has been cleared and is failed nevertheless.
 
-        Airflow sets the state of a run that it clears only where that had ended when the clear began
-        (``clear_task_instances`` in ``airflow.models.taskinstance``). So a clear that is carried out while the run
-        fails, its caller dead or gone, leaves it failed, with tasks that nobody schedules (measured on 3.3.2).
+        Airflow sets the state of a cleared run only where the run had ended when the clear began
+        (``clear_task_instances`` in ``airflow.models.taskinstance``). A clear that overlaps the end of the run
+        therefore leaves it failed, with tasks that nobody schedules (measured on 3.3.2).
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param failed_try: a try that is not the current one any more.
+        :param failed_try: a try that is no longer the current one.
         """
-        if not _fit_a_path(dag_id, run_id):
+        if not fit_a_path(dag_id, run_id):
             return
         run = ("dags", dag_id, "dagRuns", run_id)
-        if self._call("GET", *run).get("state") != "failed":
+        if self._client.get(*run).get("state") != "failed":
             return
-        if self._task_instance(dag_id, run_id, failed_try).get("state") not in _ENDED:
-            self._check([self._call("PATCH", *run, body={"state": "queued"})], dag_id=dag_id, dag_run_id=run_id)
+        if find_task_instance(self._client, dag_id, run_id, failed_try).get("state") not in _ENDED:
+            queued = self._client.patch(*run, body={"state": "queued"})
+            self._client.check(queued, dag_id=dag_id, dag_run_id=run_id)
 
     def state(self, dag_id: str, run_id: str) -> str:
-        """Return the run's state, as ``failed``; empty where its ids fit no path.
+        """Return the state of the run, such as ``failed``; empty where its ids fit no path.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
         """
-        if not _fit_a_path(dag_id, run_id):
+        if not fit_a_path(dag_id, run_id):
             return ""
-        return str(self._call("GET", "dags", dag_id, "dagRuns", run_id).get("state"))
+        return str(self._client.get("dags", dag_id, "dagRuns", run_id).get("state"))
 
     def clear(self, dag_id: str, run_id: str, options: Collection[ClearOption] = ()) -> None:
         """Clear the run, so that all its tasks, or those that failed, run again.
 
-        Where the token is over it is renewed, and the clear not sent again: a login later it may be another's to make.
+        Where the token has expired, this logs in, sends nothing more and raises ClearUnconfirmed: during the login
+        somebody else may have cleared the run.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param options: how to clear it.
+        :param options: how to clear the run.
         """
-        # Without `dry_run` Airflow only says what it would clear: it defaults to true.
+        # The default of `dry_run` is true, and a dry run clears nothing.
         body = {"dry_run": False} | {name: True for name in ("only_failed", "run_on_latest_version") if name in options}
-        if _fit_a_path(dag_id, run_id):
-            path = ("dags", dag_id, "dagRuns", run_id, "clear")
-            cleared = [self._call("POST", *path, body=body, look_again=True)]
+        if fit_a_path(dag_id, run_id):
+            cleared = self._client.post("dags", dag_id, "dagRuns", run_id, "clear", body=body, resend=False)
+            self._client.check(cleared, dag_id=dag_id, dag_run_id=run_id)
         else:
-            cleared = self._clear_listed(dag_id, run_id, body)
-        self._check(cleared, dag_id=dag_id, dag_run_id=run_id)
-        if len(cleared) != 1:
-            raise self._not_airflow()
+            self._clear_listed(dag_id, run_id, body)
 
     def why_not(self, dag_id: str, run_id: str, options: Collection[ClearOption] = ()) -> str:
-        """Return why the run is better not cleared, as a code; empty where it may be.
+        """Return why the run should not be cleared, as a code; empty where it may be cleared.
 
-        A paused Dag runs nothing that is cleared. ``max_consecutive_failed_dag_runs`` pauses it where its last runs
-        have all failed (``DagRun._check_last_n_dagruns_failed``), before the Dag's failure callback is called.
+        A paused Dag runs nothing that is cleared. ``max_consecutive_failed_dag_runs`` pauses a Dag whose last runs have
+        all failed, before Airflow calls the Dag's failure callback (``DagRun._check_last_n_dagruns_failed``).
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param options: whether a newer run that has succeeded is a reason.
+        :param options: ``skip_if_newer_run`` makes a newer run that has succeeded a reason.
         :return: ``dag_paused``, ``dag_paused_by_failures`` or ``newer_run_succeeded``.
         """
-        if not _fit_a_path(dag_id, run_id):
+        if not fit_a_path(dag_id, run_id):
             return ""
         try:
-            dag = self._call("GET", "dags", dag_id)
+            dag = self._client.get("dags", dag_id)
         except ClearRefused:
-            return ""  # who may clear a run need not be allowed to read its Dag
+            return ""  # A user who may clear runs may lack the right to read their Dag.
         if dag.get("is_paused") is True:
             most = dag.get("max_consecutive_failed_dag_runs") or 0
             last = self._runs({"dag_ids": [dag_id], "order_by": "-run_after", "page_limit": most}) if most else []
             by_failures = last and all(run.get("state") == "failed" for run in last)
             return "dag_paused_by_failures" if by_failures else "dag_paused"
         if "skip_if_newer_run" in options:
-            run_after = self._call("GET", "dags", dag_id, "dagRuns", run_id).get("run_after")
+            run_after = self._client.get("dags", dag_id, "dagRuns", run_id).get("run_after")
             newer = {"dag_ids": [dag_id], "states": ["success"], "run_after_gt": run_after, "page_limit": 1}
             if self._runs(newer):
                 return "newer_run_succeeded"
@@ -130,109 +143,58 @@ class AirflowApi(Session):
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param revise: is given the note, and returns the new one, None to leave it.
+        :param revise: gets the note and returns the new one, or None to leave it.
         """
-        if not _fit_a_path(dag_id, run_id):
+        if not fit_a_path(dag_id, run_id):
             return
         run = ("dags", dag_id, "dagRuns", run_id)
-        revised = revise(self._call("GET", *run).get("note") or "")
+        revised = revise(self._client.get(*run).get("note") or "")
         if revised is not None:
-            self._call("PATCH", *run, body={"note": revised})
+            self._client.patch(*run, body={"note": revised})
 
     def trigger(self, dag_id: str, run_id: str, run_after: datetime) -> bool:
-        """Have a Dag run at a time to come, once.
+        """Make a run of a Dag that begins at a given time, unless a run of that name exists.
 
         :param dag_id: the Dag.
-        :param run_id: names the run; if there is one of that name already, that is it.
-        :param run_after: when.
-        :return: whether there is such a Dag.
+        :param run_id: the name of the run.
+        :param run_after: when the run begins.
+        :return: whether the Dag exists.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after.isoformat()}
         try:
-            self._call("POST", "dags", dag_id, "dagRuns", body=body)
+            self._client.post("dags", dag_id, "dagRuns", body=body)
         except ClearRefused as refusal:
             if refusal.reason != "http_404":
                 raise
             return False
         except ClearUnconfirmed as unclear:
-            # 409: there is one of that name.
+            # Airflow answers 409 where a run of that name exists.
             if not self._runs({"dag_ids": [dag_id], "run_after_gte": run_after.isoformat(), "page_limit": 1}):
                 raise unclear
         return True
 
-    def _runs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        return self._items("dag_runs", "dags", _ALL, "dagRuns", "list", body=query)
+    def _runs(self, query: JsonObject) -> list[JsonObject]:
+        return self._client.items(self._client.post("dags", ALL, "dagRuns", "list", body=query), "dag_runs")
 
-    def _clear_listed(self, dag_id: str, run_id: str, how: dict[str, Any]) -> list[dict[str, Any]]:
-        """Clear by the endpoint that takes ids in its body.
+    def _clear_listed(self, dag_id: str, run_id: str, how: JsonObject) -> None:
+        """Clear the run by the endpoint that takes ids in its body.
 
-        Measured: 3.3.2 takes them literally, `~` too, answers 404 where the run is gone and 403 to who may not edit the
-        Dag's runs, then with nothing cleared; 3.2.2 has no such endpoint, and answers 405.
+        Airflow 3.3.2 takes the ids literally, even ``~``. It answers 404 where the run is gone, and 403 to a user who
+        may not edit the Dag's runs; it then clears nothing. Airflow 3.2.2 has no such endpoint and answers 405. (All
+        measured.)
         """
         body = how | {"dag_runs": [{"dag_id": dag_id, "dag_run_id": run_id}]}
         try:
-            return self._items("dag_runs", "dags", _ALL, "clearDagRuns", body=body, look_again=True)
+            cleared = self._client.post("dags", ALL, "clearDagRuns", body=body, resend=False)
         except ClearRefused as refusal:
             if refusal.reason != "http_405":
                 raise
             raise ClearRefused(
-                f"{dag_id!r} or {run_id!r} can't stand in the path of Airflow's REST API, and this Airflow takes the "
-                "ids of a clear nowhere else: Airflow 3.3 can do it. Upgrade it, or name later runs otherwise",
+                f"a path of Airflow's REST API can't hold {dag_id!r} or {run_id!r}, and only Airflow 3.3 takes these "
+                "ids in a body. Upgrade Airflow, or use run ids without '/'",
                 reason="unsafe_id",
             ) from refusal
-
-    def _task_instance(self, dag_id: str, run_id: str, failed_try: FailedTry) -> dict[str, Any]:
-        """Return the task instance as it is, empty where it is gone and its run is not.
-
-        (A mapped index can vanish with a clear.) It must be the one that was asked for: any other has another id, and
-        would be taken for a clear by somebody.
-        """
-        task_id, map_index = failed_try.task_id, failed_try.map_index
-        if not _fit_a_path(dag_id, run_id, task_id):
-            return self._task_instance_listed(dag_id, run_id, task_id, map_index)
-        run = ("dags", dag_id, "dagRuns", run_id)
-        index = (str(map_index),) if map_index >= 0 else ()
-        try:
-            found = self._call("GET", *run, "taskInstances", task_id, *index)
-        except ClearRefused as refusal:
-            if refusal.reason != "http_404":
-                raise
-            # A run that is gone refuses this too.
-            self._check([self._call("GET", *run)], dag_id=dag_id, dag_run_id=run_id)
-            return {}
-        self._check([found], dag_id=dag_id, dag_run_id=run_id, task_id=task_id, map_index=map_index)
-        return found
-
-    def _task_instance_listed(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
-        """Find the task instance by the endpoint that takes ids in its body; it takes no index.
-
-        Measured on 3.2.2 and 3.3.2: ids are taken literally, `~` too; 100 of 250 indexes come a page, 109 kB in 30 ms;
-        for a run that is gone the list is empty, and so it is (by `ReadableTIFilterDep`) for who may not read the Dag.
-        """
-        run = {"dag_ids": [dag_id], "dag_run_ids": [run_id]}
-        path = ("dags", _ALL, "dagRuns", _ALL, "taskInstances", "list")
-        # By index: a page's place must not change where another index is cleared meanwhile, and its id with it.
-        query = run | {"task_ids": [task_id], "order_by": "map_index", "page_limit": 100}
-        offset = 0
-        while page := self._items("task_instances", *path, body=query | {"page_offset": offset}):
-            self._check(page, dag_id=dag_id, dag_run_id=run_id, task_id=task_id)
-            for found in page:
-                if found.get("map_index") == map_index:
-                    return found
-            offset += len(page)
-        if not self._items("task_instances", *path, body=run | {"page_limit": 1}):
-            raise ClearRefused(
-                f"Airflow lists no task of run {run_id!r} of Dag {dag_id!r}: it is gone, or the user of "
-                "dag_retry may not read it",
-                reason="http_404",
-            )
-        return {}
-
-
-def _fit_a_path(*ids: str) -> bool:
-    """Tell whether each id is one segment of a path.
-
-    HTTP libraries fold ``.`` and ``..`` even when quoted, Airflow takes ``~`` for "all", and answers 405 to a slash
-    in any form: such an id would name something else.
-    """
-    return all(part not in ("", ".", "..", _ALL) and "/" not in part for part in ids)
+        runs = self._client.items(cleared, "dag_runs")
+        if len(runs) != 1:
+            raise self._client.not_airflow()
+        self._client.check(runs[0], dag_id=dag_id, dag_run_id=run_id)

@@ -1,11 +1,10 @@
-"""A session with Airflow's REST API: the token, its renewal, and what an answer must be about."""
+"""A client of Airflow's REST API: it logs in, sends requests, and checks what the answers are about."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from dag_retry._airflow.deadline import Deadline
@@ -14,78 +13,131 @@ from dag_retry._airflow.login import obtain_token
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._errors import ClearRefused, ClearUnconfirmed
 
-Self = TypeVar("Self", bound="Session")
+Query = Mapping[str, str | int]
+JsonObject = dict[str, Any]
+
+ALL = "~"
+"""In a path, Airflow takes it for all Dags, or all runs."""
 
 
-class Session:
-    """A session with Airflow's REST API (v2). A context manager, which closes its connections.
+class Client:
+    """A client of Airflow's REST API (v2). A context manager, which closes its connections.
 
-    Every call raises :class:`ClearRefused` where asking again won't help, and :class:`ClearUnconfirmed` where it may.
+    The parts of a path are quoted. Every request raises :class:`ClearRefused` where repeating it won't help, and
+    :class:`ClearUnconfirmed` where it may help.
 
     :param settings: the address and the credentials.
-    :param deadline: no call outlives it.
+    :param deadline: the end of the last request.
     """
 
     def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
         self._settings = settings
         self._http = Http(settings, deadline)
         self._token = settings.token
-        # A token that was given can't be had anew.
+        # A token from the settings can't be renewed.
         self._renewable = settings.token is None
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
         self._http.close()
 
-    def _items(self, key: str, *path: str, body: dict[str, Any], look_again: bool = False) -> list[dict[str, Any]]:
-        return self._list(key, self._call("POST", *path, body=body, look_again=look_again))
+    def get(self, *path: str, query: Query | None = None) -> JsonObject:
+        """Return what Airflow has at a path below ``/api/v2``.
 
-    def _list(self, key: str, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        :param path: the parts of the path.
+        :param query: the query's names and values.
+        """
+        return self._send("GET", self._url(path, query))
+
+    def get_public(self, *path: str) -> JsonObject:
+        """Return what Airflow shows without a login.
+
+        :param path: the parts of the path.
+        """
+        url = self._url(path)
+        return self._http.send("GET", url).good(f"GET {url}")
+
+    def post(self, *path: str, body: JsonObject, resend: bool = True) -> JsonObject:
+        """Post a JSON object, and return the answer.
+
+        :param path: the parts of the path.
+        :param body: the object.
+        :param resend: where the token has expired, post again with a new one; else raise ClearUnconfirmed.
+        """
+        return self._send("POST", self._url(path), body, resend=resend)
+
+    def patch(self, *path: str, body: JsonObject) -> JsonObject:
+        """Change what Airflow has at a path, and return the answer.
+
+        :param path: the parts of the path.
+        :param body: the changes.
+        """
+        return self._send("PATCH", self._url(path), body)
+
+    def items(self, answer: JsonObject, key: str) -> list[JsonObject]:
+        """Return the list that an answer holds.
+
+        :param answer: Airflow's answer.
+        :param key: the list's name in the answer.
+        :raises ClearRefused: there is no list of objects.
+        """
         items = answer.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise self._not_airflow()
+            raise self.not_airflow()
         return items
 
-    def _call(
-        self,
-        method: str,
-        *path: str,
-        query: Mapping[str, str | int] | None = None,
-        body: dict[str, Any] | None = None,
-        look_again: bool = False,
-    ) -> dict[str, Any]:
-        url = "/".join((self._settings.url, "api", "v2", *(quote(part, safe="~") for part in path)))
-        if query:
-            url += f"?{urlencode(query)}"
+    def check(self, item: JsonObject, **wanted: object) -> JsonObject:
+        """Return an answer that is about what was asked for.
+
+        :param item: Airflow's answer.
+        :param wanted: fields that it must have with these values.
+        :raises ClearRefused: it is about something else.
+        """
+        if any(item.get(key) != value for key, value in wanted.items()):
+            raise self.not_airflow()
+        return item
+
+    def not_airflow(self) -> ClearRefused:
+        """Return the error for an answer that is about something else."""
+        return ClearRefused(
+            f"{self._settings.url} answered about something else: is it Airflow's API?",
+            reason="not_airflow",
+        )
+
+    def _url(self, path: tuple[str, ...], query: Query | None = None) -> str:
+        url = "/".join((self._settings.url, "api", "v2", *(quote(part, safe=ALL) for part in path)))
+        return f"{url}?{urlencode(query)}" if query else url
+
+    def _send(self, method: str, url: str, body: JsonObject | None = None, *, resend: bool = True) -> JsonObject:
         if self._token is None:
             self._token = obtain_token(self._settings, self._http)
         answer = self._http.send(method, url, body, self._token)
-        if self._renewable and _token_is_over(answer):
+        if self._renewable and _token_expired(answer):
             self._renewable = False
             self._token = obtain_token(self._settings, self._http)
-            if look_again:
+            if not resend:
                 raise ClearUnconfirmed(f"{method} {url} was answered {answer.status}; the token has been renewed")
             answer = self._http.send(method, url, body, self._token)
         return answer.good(f"{method} {url}")
 
-    def _check(self, found: list[dict[str, Any]], **wanted: object) -> None:
-        """Raise where an answer is about something else."""
-        if any(item.get(key) != value for item in found for key, value in wanted.items()):
-            raise self._not_airflow()
 
-    def _not_airflow(self) -> ClearRefused:
-        return ClearRefused(
-            f"{self._settings.url} answered with something else than this run: is it Airflow's API?",
-            reason="not_airflow",
-        )
-
-
-def _token_is_over(answer: Answer) -> bool:
+def _token_expired(answer: Answer) -> bool:
     # Airflow answers an expired or foreign JWT with 401, some auth managers with 403.
     return answer.status == HTTPStatus.UNAUTHORIZED or (
         answer.status == HTTPStatus.FORBIDDEN and "Invalid JWT token" in answer.detail()
     )
+
+
+def fit_a_path(*ids: str) -> bool:
+    """Return whether each id can be one part of a path.
+
+    HTTP libraries fold ``.`` and ``..`` even when quoted. Airflow takes ``~`` for all Dags or runs, and answers 405 to
+    a slash in any form.
+    """
+    return all(part not in ("", ".", "..", ALL) and "/" not in part for part in ids)

@@ -1,17 +1,13 @@
-"""One request in bounded time and size, and what its answer is taken for."""
+"""One HTTP request in bounded time and size, and the meaning of its answer."""
 
 from __future__ import annotations
 
-import io
 import json
-import socket
 import ssl
 from http import HTTPStatus
-from http.client import HTTPResponse
 from typing import Any, NamedTuple
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
@@ -20,18 +16,20 @@ from dag_retry._errors import ClearRefused, ClearUnconfirmed
 _CONNECT_TIMEOUT = 3.05
 # On SQLite a clear may take 5 s under load (measured).
 _ANSWER_TIMEOUT = 10.0
-# In bytes; the largest that we ask for is a list of 100 task instances, of 1 kB each (measured) and what they hold.
+# In bytes. The largest answer that we ask for lists 100 task instances of about 1 kB each (measured).
 _LARGEST_ANSWER = 8 * 2**20
-# Whether the request was carried out, these do not tell: 409 and 500 are what concurrent clears of one run get.
+# In bytes. The deadline is checked after each chunk. Chunks this small cost 16 ms for such a list (measured).
+_CHUNK = 64
+# After these, the request may have been carried out. Concurrent clears of one run get 409 and 500.
 _UNCERTAIN = {HTTPStatus.CONFLICT, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Answer(NamedTuple):
-    """What came back.
+    """An HTTP answer.
 
     :param status: the HTTP status.
-    :param reason: what the server calls it.
-    :param body: cut off where it was enormous.
+    :param reason: the server's name for the status.
+    :param body: the body, cut off after 8 MiB.
     """
 
     status: int
@@ -39,10 +37,9 @@ class Answer(NamedTuple):
     body: bytes
 
     def detail(self) -> str:
-        """Return what Airflow says of a refusal, shortened.
+        """Return Airflow's reason for a refusal, at most 200 characters; else the server's name for the status.
 
-        Nothing of any other page, and no input that is quoted: FastAPI's 422 repeats a login's body, and a page for
-        developers the headers.
+        No input is quoted: FastAPI's 422 repeats the body of a login, and some error pages repeat the headers.
         """
         said = self._json()
         detail = said.get("detail") if isinstance(said, dict) else None
@@ -53,9 +50,9 @@ class Answer(NamedTuple):
     def good(self, what: str) -> dict[str, Any]:
         """Return the JSON object of a good answer.
 
-        :param what: the request, as it is named in messages.
-        :raises ClearRefused: asking again won't help.
-        :raises ClearUnconfirmed: it may.
+        :param what: the request's name in messages.
+        :raises ClearRefused: repeating the request won't help.
+        :raises ClearUnconfirmed: repeating the request may help.
         """
         status = self.status
         if status in _UNCERTAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -64,14 +61,14 @@ class Answer(NamedTuple):
             raise ClearRefused(f"{what} was answered {status}: {self.detail()}", reason=f"http_{status}")
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise ClearRefused(
-                f"{what} was redirected ({status}), as to a login page: set api_url to Airflow's own address, "
-                "without a proxy that asks people to log in",
+                f"{what} was redirected ({status}), perhaps to a login page: set api_url to Airflow's own address, "
+                "not to a proxy that asks people to log in",
                 reason=f"http_{status}",
             )
         said = self._json()
         if not isinstance(said, dict):
             raise ClearRefused(
-                f"{what} was answered {status} with something else than a JSON object: is it Airflow's API?",
+                f"{what} was answered {status}, and the body is not a JSON object: is it Airflow's API?",
                 reason="not_airflow",
             )
         return said
@@ -84,45 +81,43 @@ class Answer(NamedTuple):
 
 
 class Http:
-    """A session that ends with its deadline.
+    """Sends requests until a deadline.
+
+    The deadline bounds each wait, and is checked after each chunk of a body. An answer whose *headers* drip for ever
+    outlives it: the read timeout of requests is for each read, and Airflow's own API sends no such answers.
 
     :param settings: the CA file and the proxy.
-    :param deadline: no request outlives it.
+    :param deadline: the end of the last request.
     """
 
     def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
         self._deadline = deadline
-        # Given with each request: in a session, REQUESTS_CA_BUNDLE and HTTPS_PROXY of the environment win over them.
+        # Both are given with each request: REQUESTS_CA_BUNDLE and HTTPS_PROXY override those of a session.
         self._verify = settings.ca_file or True
         self._proxies = dict.fromkeys(("http", "https"), settings.proxy) if settings.proxy else {}
         self._session = requests.Session()
-        # A .netrc would put its own credentials over ours.
+        # Without this, the credentials of a .netrc replace our token.
         self._session.auth = lambda request: request
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Punctual(deadline))
 
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
 
     def send(self, method: str, url: str, body: dict[str, Any] | None = None, token: str | None = None) -> Answer:
-        """Send a request, once. A redirect is an answer like any other.
+        """Send a request once, and return the answer. No redirect is followed.
 
         :param method: ``GET``, ``POST`` or ``PATCH``.
-        :param url: where to.
-        :param body: sent as JSON.
-        :param token: sent as bearer.
-        :raises ClearRefused: there is no trusted TLS connection, or what was set can't be sent.
+        :param url: the address.
+        :param body: the JSON object to send.
+        :param token: the bearer token.
+        :raises ClearRefused: there is no trusted TLS connection, or a setting can't be sent.
         :raises ClearUnconfirmed: no answer came in time.
         """
         if token and not (token.isascii() and token.isprintable()):
             raise ClearRefused(
-                f"{method} {url}: the token holds what no header can carry: is there a line break at its end?",
-                reason="config",
+                f"{method} {url}: no header can carry the token: does it end with a line break?", reason="config"
             )
-        left = self._deadline.left()
-        if not left:
-            raise ClearUnconfirmed(f"no time left of {self._deadline.seconds:.0f} s for {method} {url}")
+        left = self._time_left(f"{method} {url}")
         try:
             with self._session.request(
                 method,
@@ -135,7 +130,7 @@ class Http:
                 verify=self._verify,
                 proxies=dict(self._proxies),
             ) as response:
-                return Answer(response.status_code, response.reason or "", _start_of(response))
+                return Answer(response.status_code, response.reason or "", self._body(response, f"{method} {url}"))
         except requests.exceptions.SSLError as error:
             if _was_cut(error):
                 raise ClearUnconfirmed(f"{method} {url}: {type(error).__name__}: {error}") from error
@@ -143,85 +138,40 @@ class Http:
                 f"{method} {url}: no trusted TLS connection: {error}; set api_ca_file to your CA's file", reason="tls"
             ) from error
         except ValueError as error:
-            # Of requests, urllib3 or a codec. The text may quote what was set, a proxy's password too.
+            # From requests, urllib3 or a codec. The text may quote a setting, even a proxy's password.
             raise ClearRefused(
-                f"{method} {url}: the request can't be made ({type(error).__name__}): set api_url, and api_proxy or "
-                "the proxy of the environment, to a right URL",
+                f"{method} {url}: the request can't be made ({type(error).__name__}): correct api_url, and api_proxy "
+                "or the proxy of the environment",
                 reason="config",
             ) from None
         except requests.exceptions.RequestException as error:
             raise ClearUnconfirmed(f"{method} {url}: {type(error).__name__}: {error}") from error
         except OSError as error:
-            # Of requests itself, and no RequestException: a file that is not there.
+            # requests raises a plain OSError for a CA file that is missing.
             raise ClearRefused(
                 f"{method} {url}: {error}; set api_ca_file, or REQUESTS_CA_BUNDLE, to your CA's file", reason="config"
             ) from error
 
+    def _body(self, response: requests.Response, what: str) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > _LARGEST_ANSWER:
+                break
+            self._time_left(what)
+        return bytes(body)
 
-def _start_of(response: requests.Response) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(2**16):
-        body += chunk
-        if len(body) > _LARGEST_ANSWER:
-            break
-    return bytes(body)
+    def _time_left(self, what: str) -> float:
+        left = self._deadline.left()
+        if not left:
+            raise ClearUnconfirmed(f"{what}: no time is left of {self._deadline.seconds:.0f} s")
+        return left
 
 
 def _was_cut(error: BaseException | None) -> bool:
-    """Tell a TLS connection that broke from one that can't be."""
+    """Return whether a TLS connection broke; else it can't be made at all."""
     while error is not None:
         if isinstance(error, ssl.SSLEOFError):
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-class _Punctual(HTTPAdapter):
-    """Ends an answer with the deadline, headers and all.
-
-    The timeout of requests is for each read: an answer of a byte a second would go on for ever. So each read is given
-    what is left.
-    """
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        super().__init__()
-
-    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
-        # Not the pool itself: urllib3 closes a pool's connections when nothing refers to it any more.
-        connection_class = type(pool).ConnectionCls
-
-        def connection(**options: Any) -> Any:
-            made = connection_class(**options)
-            made.response_class = self._response
-            return made
-
-        pool.ConnectionCls = connection
-        return pool
-
-    def _response(self, sock: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
-        response = HTTPResponse(sock, *arguments, **options)
-        response.fp = io.BufferedReader(_Punctually(response.fp.detach(), sock, self._deadline))
-        return response
-
-
-class _Punctually(io.RawIOBase):
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._deadline.left()
-        if not left:
-            raise TimeoutError(f"the answer has not ended after {self._deadline.seconds:.0f} s")
-        self._sock.settimeout(min(left, self._sock.gettimeout() or left))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()

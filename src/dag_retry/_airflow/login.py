@@ -1,4 +1,4 @@
-"""How a bearer token is had: by logging in, or from a function of the user's."""
+"""The bearer token: from a login, or from the user's function."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dag_retry._errors import ClearRefused, ClearUnconfirmed
 def obtain_token(settings: ApiSettings, http: Http) -> str:
     """Return a new bearer token, masked in the logs.
 
-    :param settings: the credentials: a function, a client or a user.
-    :param http: how to log in.
-    :raises ClearRefused: the login was refused, or the function is not usable.
-    :raises ClearUnconfirmed: there was no clear answer in time, or the function raised.
+    :param settings: the credentials of a function, a client or a user.
+    :param http: sends the login.
+    :raises ClearRefused: Airflow refused the login, or the function can't be used.
+    :raises ClearUnconfirmed: no clear answer came in time, or the function raised.
     """
     token = _call(settings.token_callable) if settings.token_callable else _log_in(settings, http)
     sdk.mask(token)
@@ -30,7 +30,7 @@ def _log_in(settings: ApiSettings, http: Http) -> str:
         who = settings.client_id
         body = {"grant_type": "client_credentials", "client_id": who, "client_secret": settings.client_secret}
     else:
-        # As the simple, the FAB and the Keycloak auth manager take it.
+        # The simple, the FAB and the Keycloak auth managers take this body.
         who = settings.username or ""
         body = {"username": who, "password": settings.password}
     token = http.send("POST", url, body).good(f"login of {who!r} at {url}").get("access_token")
@@ -40,7 +40,7 @@ def _log_in(settings: ApiSettings, http: Http) -> str:
 
 
 def _call(path: str) -> str:
-    """Call the user's function. Its exception may be weather, and its text may hold a secret: neither is shown."""
+    """Call the user's function. The text of its exception is not shown, since it may hold a secret."""
     named = f"api_token_callable ({path!r})"
     try:
         if ":" not in path:
@@ -58,9 +58,9 @@ def _call(path: str) -> str:
         token = function()
     except Exception as error:  # noqa: BLE001 - the user's function
         raise ClearUnconfirmed(
-            f"{named} raised {type(error).__name__}, and no token was had. Its text is not shown, since it may hold a "
-            "secret: call the function by hand"
+            f"{named} raised {type(error).__name__} and returned no token. The text is not shown, since it may hold a "
+            "secret: call the function by hand to see it"
         ) from None
     if not isinstance(token, str) or not token:
-        raise ClearRefused(f"{named} returned no token but {type(token).__name__}: return a str", reason="config")
+        raise ClearRefused(f"{named} returned no token but a {type(token).__name__}: return a str", reason="config")
     return token

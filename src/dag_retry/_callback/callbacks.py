@@ -190,7 +190,10 @@ class Callbacks:
         from dag_retry._airflow.api import AirflowApi
 
         with AirflowApi(self._api(), deadline) as session:
-            return not session.is_lost(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+            current = session.is_still_current_try(
+                failure.dag_id, failure.run_id, failure.failed_try, failure.try_number
+            )
+            return not current
 
 
 def _log_nothing(run: str, code: str) -> None:

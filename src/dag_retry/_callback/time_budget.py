@@ -14,8 +14,8 @@ _SHORTEST = 1.5
 _REDIS_TIMEOUT = 1 / 15
 """The Redis timeout is 1/15 of the callback's time budget."""
 
-_REDIS_CALL = 3.3 * _REDIS_TIMEOUT
-"""A call of Redis takes at most 3.3 times the Redis timeout: see ``dag_retry._redis.connection.connect``."""
+_REDIS_CALL = 3.2 * _REDIS_TIMEOUT
+"""A call of Redis takes at most 3.2 times the Redis timeout: see ``dag_retry._redis.connection.connect``."""
 
 
 def time_budget(limit: float) -> float:

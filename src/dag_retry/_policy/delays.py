@@ -1,29 +1,29 @@
-"""How long each attempt waits before it begins: tenacity's strategies, worked out for every attempt of a budget."""
+"""How long each attempt waits before it begins."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dag_retry._airflow import options
 from dag_retry._errors import ConfigError
 
 Delay: TypeAlias = timedelta | Sequence[timedelta] | Callable[[int], timedelta]
 
-# Of attempts that have a delay of their own; the last one's holds for all that follow.
+# So many attempts have a delay of their own. The last of these delays holds for all later attempts.
 _MOST = 100
 
 
 class Delays(NamedTuple):
-    """When attempts begin.
+    """The delays before attempts.
 
-    :param delay: before each attempt; of a list, the last one holds for all that follow; or a function of the attempt
-        (1 …), called when a run has failed.
-    :param backoff: what each delay is multiplied with for the next.
-    :param max_delay: what a delay grows to at most, but for its jitter.
-    :param jitter: up to so much is added, at random, to each.
+    :param delay: the delay before each attempt. The last delay of a list holds for all later attempts. A function gets
+        the number of the attempt (1 …) and is called when a run has failed.
+    :param backoff: the factor from each delay to the next.
+    :param max_delay: the longest delay, without its jitter.
+    :param jitter: the most that is added to each delay at random.
     """
 
     delay: Delay | None
@@ -35,9 +35,9 @@ class Delays(NamedTuple):
     def of(
         cls, delay: Delay | None, backoff: float | None, max_delay: timedelta | None, jitter: timedelta | None
     ) -> Delays:
-        """Return the delays that arguments of ``DagRetry``, or options of the section, say.
+        """Return the delays that ``DagRetry``'s arguments give, or else the options of the section.
 
-        :raises ConfigError: one of them is not usable.
+        :raises ConfigError: one of them is wrong.
         """
         found = cls(
             _delay(delay),
@@ -46,45 +46,44 @@ class Delays(NamedTuple):
             options.duration("jitter", jitter),
         )
         if found.backoff > 1 and not isinstance(found.delay, timedelta):
-            raise ConfigError(f"backoff is {found.backoff:g}, and delay no single timedelta that it could multiply")
+            raise ConfigError(f"backoff is {found.backoff:g}, and it needs a delay: set delay to a single timedelta")
         return found
 
     def before(self, attempts: int, longest: timedelta) -> list[timedelta]:
-        """Return the delay before each attempt, jitter included; the last one holds for all that follow.
+        """Return the delay before each attempt, jitter included. The last one holds for all later attempts.
 
-        :param attempts: how many there may be.
-        :param longest: what a record can keep.
-        :raises ConfigError: the function that says it failed, or a delay is longer than that.
+        :param attempts: how many attempts are allowed.
+        :param longest: the longest delay that a record outlives.
+        :raises ConfigError: the user's function failed, or a delay is longer than ``longest``.
         """
         if not self.delay and not self.jitter:
             return []
-        from tenacity import RetryCallState
-
-        wait = self._wait()
-        state: Any = RetryCallState(None, None, (), {})  # type: ignore[arg-type] # nothing is called
-        delays: list[float] = []
+        delays = []
         for attempt in range(1, min(attempts, _MOST) + 1):
-            state.attempt_number = attempt
-            delays.append(min(wait(state), timedelta.max.total_seconds()))
-            if delays[-1] > longest.total_seconds():
+            # In seconds: a float does not overflow where a timedelta would.
+            seconds = self._without_jitter(attempt).total_seconds()
+            if self.jitter:
+                seconds += random.uniform(0, self.jitter.total_seconds())
+            if seconds > longest.total_seconds():
                 raise ConfigError(
-                    f"the delay before attempt {attempt} is {delays[-1]:g} s, and the record of a run is kept for "
+                    f"the delay before attempt {attempt} is {seconds:g} s, and the record of a run is kept for "
                     f"{longest} while it waits: lower delay, backoff or max_delay, or raise ttl"
                 )
-        return [timedelta(seconds=delay) for delay in delays]
+            delays.append(timedelta(seconds=seconds))
+        return delays
 
-    def _wait(self) -> Callable[[Any], float]:
-        from tenacity import wait_chain, wait_combine, wait_exponential, wait_fixed, wait_random
-
+    def _without_jitter(self, attempt: int) -> timedelta:
         most = timedelta.max if self.max_delay is None else self.max_delay
-        wait: Any
+        if self.delay is None:
+            return timedelta(0)
         if callable(self.delay):
-            wait = partial(_call, self.delay, most)
-        elif isinstance(self.delay, timedelta):
-            wait = wait_exponential(self.delay.total_seconds(), most, self.backoff)
-        else:
-            wait = wait_chain(*(wait_fixed(min(delay, most)) for delay in self.delay or [timedelta(0)]))
-        return wait_combine(wait, wait_random(0, self.jitter)) if self.jitter else wait
+            return min(_call(self.delay, attempt), most)
+        if not isinstance(self.delay, timedelta):
+            return min(self.delay[min(attempt, len(self.delay)) - 1], most)
+        try:
+            return min(self.delay * self.backoff ** (attempt - 1), most)
+        except OverflowError:
+            return most
 
 
 def _delay(argument: Delay | None) -> Delay | None:
@@ -97,19 +96,18 @@ def _delay(argument: Delay | None) -> Delay | None:
         return argument
     else:
         found = options.listed("delay", argument)
-        shown, example = repr(argument), "timedelta(minutes=1), or a list of such"
+        shown, example = repr(argument), "timedelta(minutes=1), or a list of timedeltas"
     delays = [delay for delay in found if isinstance(delay, timedelta) and delay >= timedelta(0)]
     if not found or len(delays) < len(found):
         raise ConfigError(f"{options.named('delay', argument)} is {shown}: use e.g. {example}, and nothing negative")
     return delays if len(delays) > 1 else delays[0]
 
 
-def _call(function: Callable[[int], timedelta], most: timedelta, retry_state: Any) -> float:
-    attempt = retry_state.attempt_number
+def _call(function: Callable[[int], timedelta], attempt: int) -> timedelta:
     try:
         delay = function(attempt)
     except Exception as error:
-        raise ConfigError(f"delay, called for attempt {attempt}, raised {error!r}: mend the function") from error
+        raise ConfigError(f"delay, called for attempt {attempt}, raised {error!r}: correct the function") from error
     if not isinstance(delay, timedelta) or delay < timedelta(0):
         raise ConfigError(f"delay, called for attempt {attempt}, returned {delay!r}: return a timedelta, not negative")
-    return min(delay, most).total_seconds()
+    return delay

@@ -1,11 +1,10 @@
-"""The connection to Redis, standalone, Sentinel or Cluster: redis-py's own, with every wait bounded."""
+"""The connection to Redis, standalone, Sentinel or Cluster: redis-py's own clients, with every wait bounded."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis import Redis, RedisCluster
@@ -22,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from dag_retry._errors import ConfigError
 from dag_retry._redis.errors import counter_errors
@@ -37,16 +36,16 @@ _SEVERAL_HOSTS = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<login>[^@/?#]*@)?(?P<hosts>[^@/?#]+)"
     r"(/(?P<path>[^?#]*))?(\?(?P<query>[^#]*))?"
 )
+_TIMEOUTS = ("socket_connect_timeout", "socket_timeout")
 
-# What redis-py takes for a connection differs by its version.
+# The options of a connection differ between versions of redis-py.
 _TAKES = inspect.signature(AbstractConnection).parameters
 
 
 def _lean() -> dict[str, Any]:
-    """Return options for a connection that sends nothing by itself.
+    """Return the options with which a new connection sends nothing by itself, except a login and a database.
 
-    redis-py 8 begins one with four round trips: HELLO, which maintenance it wants to hear of, its name, and its
-    version, which it looks up each time. A callback makes one call, and has a use for none of them.
+    By default redis-py 8 makes four round trips: HELLO, maintenance notifications, its name and its version.
     """
     options: dict[str, Any] = {"protocol": 2}
     if "maint_notifications_config" in _TAKES:
@@ -57,95 +56,88 @@ def _lean() -> dict[str, Any]:
 
 
 Client = Redis | RedisCluster
-Pool = TypeVar("Pool", bound=ConnectionPool)
 
 
 def connect(url: str, *, timeout: float = 1.0) -> Client:
-    """Return a client; only for a Cluster is anything sent yet, to learn who holds which slot.
+    """Return a client of redis-py. Only a Cluster's client connects at once, to learn which node has which slots.
 
-    A call of the client makes at most 3 tries, each with one connect and handshake, and one answer to wait for. So it
-    ends within 0.3 times ``timeout`` (the backoff) where nobody listens or the server is LOADING, and within 3.3 times
-    where it is silent. Of several sentinels or nodes of a Cluster each is asked for its share of ``timeout``, so that
-    this holds where all are silent. To connect to a Cluster takes 1 time more; redis-py 5 tries longer there. Not in
-    it is what the resolver takes for a name; and where one has several addresses, each silent one counts as a connect.
+    A call of the client is tried twice, and redis-py also tries to connect twice. A call takes at most:
+
+    - 0.2 times ``timeout`` where Redis refuses the connection or is LOADING: the two pauses;
+    - 2.1 times where a new connection gets no answer;
+    - 3.2 times where a connection that was in use falls silent, and then nothing can be reached.
+
+    Several sentinels, or nodes of a Cluster, share the ``timeout``, so this holds where all of them are silent. To
+    connect to a Cluster takes 1 time more. redis-py 5 tries more often to connect to a Cluster or behind a Sentinel: a
+    call may then take 6 times. The name resolver's time is not included, and every silent address of a name counts.
+
+    Where a call of a Sentinel's client fails in a failover, the next call asks the sentinels for the new primary.
 
     :param url: ``redis://[[user]:password@]host[:port][/db]``, ``unix://[[user]:password@]/path.sock[?db=0]``,
-        ``redis+sentinel://[[user]:password@]host[:26379][,host…]/service_name[/db]``, where the sentinels' own login is
-        given by the options ``sentinel_username`` and ``sentinel_password``, or
+        ``redis+sentinel://[[user]:password@]host[:26379][,host…]/service_name[/db]`` (with the options
+        ``sentinel_username`` and ``sentinel_password`` for the sentinels' own login), or
         ``redis+cluster://[[user]:password@]host[:6379][,host…]``; ``rediss…`` for TLS. Options of redis-py's connection
-        may follow as a query; ``ssl_check_hostname`` is true unless given, and a timeout there may only be shorter.
-    :param timeout: seconds for each connect and each answer.
-    :raises ConfigError: it is none of these, or an option is wrong.
+        may follow as a query. ``ssl_check_hostname`` is true by default. A CA in the query is the only one trusted. A
+        timeout in the query can only be shorter.
+    :param timeout: seconds for each connect and for each answer.
+    :raises ConfigError: the URL has none of these forms, or an option is wrong.
     :raises CounterError: no node of the Cluster answers.
     """
     try:
         several = _SEVERAL_HOSTS.fullmatch(url)
         options = parse_url(url) if several is None else parse_url(_without_hosts(several))
-        for name in ("socket_connect_timeout", "socket_timeout"):
+        for name in _TIMEOUTS:
             options[name] = min(options.get(name, timeout), timeout)
         if options.get("connection_class") is SSLConnection:
-            options["connection_class"] = TlsConnection
-            options.setdefault("ssl_check_hostname", True)  # redis-py 5 does not check it by itself
-            # Something must be read before the first call, so HELLO is sent: the session tickets of TLS 1.3 come
-            # unasked, and redis-py's pool, with hiredis, takes them for the answer to another call.
+            if {"ssl_ca_certs", "ssl_ca_path", "ssl_ca_data"} & options.keys():
+                options["connection_class"] = TlsConnection
+            # The default of redis-py 5 is not to check it.
+            options.setdefault("ssl_check_hostname", options.get("ssl_cert_reqs") != "none")
+            # HELLO reads an answer before the first call. Else redis-py's pool, with hiredis, takes the session tickets
+            # of TLS 1.3 for an answer to another call.
             options.setdefault("protocol", 3)
         options = _lean() | options
-        options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]  # redis-py 5 asks for these twice
-        options["retry"] = _Tries(EqualJitterBackoff(cap=0.2 * timeout, base=0.05 * timeout), 2)
+        options["retry"] = Retry(EqualJitterBackoff(cap=0.1 * timeout, base=0.05 * timeout), 1)
+        options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError]  # redis-py 5 wants them here too
         if several is None:
             return _standalone(options)
         connect_to = _sentinel if several["kind"] == "sentinel" else _cluster
         return connect_to(_nodes(several), unquote(several["path"] or ""), options)
     except (TypeError, ValueError, OSError, RedisError) as error:
-        raise ConfigError(f"redis_url is not usable ({_why(url, error)}): use e.g. {_FORMS}") from None
+        raise ConfigError(f"redis_url is wrong ({_why(url, error)}): use e.g. {_FORMS}") from None
 
 
-class _Tries(Retry):
-    """Tries of one call. redis-py connects within a try, and tries that, too, several times: here that is once."""
-
-    trying = False
-
-    def call_with_retry(self, do: Callable[[], Any], fail: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if self.trying:
-            return do()
-        self.trying = True
-        try:
-            return super().call_with_retry(do, fail, *args, **options)
-        finally:
-            self.trying = False
-
-
-class _SentinelConnection(SentinelManagedConnection):
-    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        # redis-py 8 goes back to the old primary where a try failed; `connect` asks the sentinels who it is now.
-        self.connect()  # type: ignore[no-untyped-call]
-        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
-
-
-class _SentinelTlsConnection(_SentinelConnection, TlsConnection):
+class _SentinelTlsConnection(SentinelManagedConnection, TlsConnection):
     pass
+
+
+_BEHIND_SENTINEL = {
+    SSLConnection: SentinelManagedSSLConnection,
+    TlsConnection: _SentinelTlsConnection,
+}
 
 
 class _SentinelClient(Redis):
     def __repr__(self) -> str:
-        # It stands in the text of errors, and that of redis-py 6 shows the password.
+        # Errors quote it. That of redis-py 6 and 7 holds all options, and thus the passwords.
         options = self.connection_pool.connection_kwargs
         return f"{options['host']}:{options['port']}"
 
 
-class _SentinelPool(SentinelConnectionPool):
-    def disconnect(self, inuse_connections: bool = True) -> None:
-        super().disconnect(inuse_connections)
-        for sentinel in self.sentinel_manager.sentinels:
+class _PrimaryClient(Redis):
+    def close(self) -> None:
+        super().close()
+        pool: Any = self.connection_pool
+        for sentinel in pool.sentinel_manager.sentinels:
             sentinel.close()
 
 
 def _why(url: str, error: Exception) -> str:
-    """Return what is wrong, unless that may quote a piece of a password with a `/`, `?` or `#` that is not quoted."""
+    """Return what is wrong, but nothing that may be a piece of a password that contains ``/``, ``?`` or ``#``."""
     after_the_hosts = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[1:]
     if "@" in "".join(after_the_hosts):
         return "a password's special characters must be quoted: / is %2F"
-    return "its port is no number" if "Port" in str(error) else str(error)
+    return "its port is not a number" if "Port" in str(error) else str(error)
 
 
 def _without_hosts(several: re.Match[str]) -> str:
@@ -158,45 +150,47 @@ def _nodes(several: re.Match[str]) -> list[tuple[str, int]]:
     for node in several["hosts"].split(","):
         parts = urlsplit(f"//{node}")
         if not parts.hostname:
-            raise ValueError("a host's name is missing")
+            raise ValueError("the name of a host is missing")
         nodes.append((parts.hostname, parts.port or default))
     return nodes
 
 
 def _standalone(options: dict[str, Any]) -> Redis:
     if options.get("connection_class") is UnixDomainSocketConnection and "path" not in options:
-        raise ValueError("the socket's path is missing")
+        raise ValueError("the path of the socket is missing")
     return Redis.from_pool(_checked(ConnectionPool(**options)))
 
 
 def _sentinel(nodes: list[tuple[str, int]], path: str, options: dict[str, Any]) -> Redis:
     service_name, _, db = path.partition("/")
     if not service_name:
-        raise ValueError("the name under which the sentinels know the service is missing")
+        raise ValueError("the service name is missing, by which the sentinels know the primary")
     if db and not db.isdecimal():
-        raise ValueError("the database is no number")
+        raise ValueError("the database is not a number")
     options["db"] = int(db or options.get("db", 0))
-    login = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
-    tls = options.get("connection_class") is TlsConnection
-    of_sentinels = login | {name: value for name, value in options.items() if name.startswith(("ssl_", "connection_"))}
-    if not tls:  # which needs RESP3 for its HELLO, and in that redis-py 7 can't read what a sentinel answers
+    of_sentinels: dict[str, Any] = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    of_sentinels |= {name: options[name] / len(nodes) for name in _TIMEOUTS}
+    of_sentinels["retry"] = Retry(NoBackoff(), 0)
+    if tls := options.get("connection_class"):
+        # Without `_lean`: HELLO would mean RESP3, in which redis-py 7 can't read a sentinel's answer.
+        of_sentinels |= {name: value for name, value in options.items() if name.startswith(("ssl_", "connection_"))}
+        options["connection_class"] = _BEHIND_SENTINEL[tls]
+    else:
         of_sentinels |= _lean()
-    for name in ("socket_connect_timeout", "socket_timeout"):
-        of_sentinels[name] = options[name] / len(nodes)
     sentinel = Sentinel([])
     sentinel.sentinels = [
-        _SentinelClient.from_pool(ConnectionPool(host=host, port=port, retry=_Tries(NoBackoff(), 0), **of_sentinels))
-        for host, port in nodes
+        _SentinelClient.from_pool(ConnectionPool(host=host, port=port, **of_sentinels)) for host, port in nodes
     ]
-    options["connection_class"] = _SentinelTlsConnection if tls else _SentinelConnection
-    return Redis.from_pool(_checked(_SentinelPool(service_name, sentinel, **options)))  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(service_name, _PrimaryClient, **options)
+    _checked(client.connection_pool)
+    return client
 
 
 def _cluster(nodes: list[tuple[str, int]], path: str, options: dict[str, Any]) -> RedisCluster:
     if path not in ("", "0"):
-        raise ValueError("a Cluster has no database but 0")
+        raise ValueError("a Cluster has only database 0")
     _checked(ConnectionPool(**options))
-    for name in ("socket_connect_timeout", "socket_timeout"):
+    for name in _TIMEOUTS:
         options[name] /= len(nodes)
     names = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in nodes]
     with counter_errors(f"Redis Cluster of {', '.join(names)}"):
@@ -208,8 +202,8 @@ def _cluster(nodes: list[tuple[str, int]], path: str, options: dict[str, Any]) -
         )
 
 
-def _checked(pool: Pool) -> Pool:
-    """Make a connection, without connecting, so that a wrong option is an error before anything is claimed."""
+def _checked(pool: ConnectionPool) -> ConnectionPool:
+    """Make a connection, without connecting: a wrong option must be an error before anything is claimed."""
     connection = pool.connection_class(**pool.connection_kwargs)
     if isinstance(connection, TlsConnection):
         connection.context()

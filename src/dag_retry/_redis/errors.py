@@ -1,4 +1,4 @@
-"""What Redis, or redis-py, said: told to whoever is on call, with what to do about it."""
+"""Errors of Redis and redis-py, in words for whoever is on call: what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from dag_retry._errors import CounterError
 
-# The first that is found in the classes and the text of what redis-py raises. It makes a class of most of the server's
-# codes and cuts them off the text; Redis 6.2 hides them in the text where it was a script that met them.
+# The first pattern that is found in the classes and the text of an error gives its remedy. redis-py makes a class of
+# most of the server's error codes and cuts them off the text. Redis 6.2 leaves a script's error code in the text.
 _REMEDIES = {
     "MasterNotFound.*AuthenticationError": (
         "the sentinels refuse the login: give theirs (not that of Redis) as "
@@ -18,75 +18,78 @@ _REMEDIES = {
     ),
     "MasterNotFound": (
         "no sentinel that answers knows a primary of this name: correct the sentinels' addresses and the service name "
-        "in redis_url; during a failover this passes by itself"
+        "in redis_url. During a failover this passes by itself"
     ),
     "AuthenticationError|AuthenticationWrongNumber|NOAUTH|unauthenticated": (
-        "the login is refused: correct user and password in redis_url, special characters quoted"
+        "the login is refused: correct user and password in redis_url, and quote special characters"
     ),
     "NoPermission|NOPERM|can't run this command or subcommand|can't access at least one": (
-        "its user lacks a right, or the namespace is not its own: give it what `ACL SETUSER retry` in the README gives"
+        "its user lacks a right, or the namespace is not its own: grant the rights of `ACL SETUSER retry` in the README"
     ),
     "ReadOnlyError|READONLY": (
-        "this is a replica, or was made one: point redis_url at the primary, or use the Sentinel form "
-        "redis+sentinel://…, which follows it"
+        "this is a replica, or has become one: point redis_url at the primary, or use the form redis+sentinel://…, "
+        "where the next call asks the sentinels for the primary"
     ),
     "OutOfMemory|OOM": (
-        "its memory is full (maxmemory): give it more, or free some. Keep maxmemory-policy noeviction: allkeys-lru and "
-        "the like may evict records, and so forget attempts"
+        "its memory is full (maxmemory): raise maxmemory, or delete something. Keep maxmemory-policy noeviction: "
+        "others, such as allkeys-lru, may evict records and so forget attempts"
     ),
     "BusyLoading|LOADING": (
-        "it has just started and loads its data (LOADING): this passes by itself; if it lasts, see its log"
+        "it has just started and loads its data (LOADING): this passes by itself. If it lasts, read the log of Redis"
     ),
-    "MISCONF": "it can't save its snapshots and so refuses writes (MISCONF): see its log, mostly a full disk",
+    "MISCONF": (
+        "it can't save its snapshots and so refuses writes (MISCONF): read the log of Redis. Mostly a disk is full"
+    ),
     "WRONGTYPE": (
-        "a key under one of our names is not ours: rename or delete what begins with {<namespace>}:v1: and is of "
+        "a key under one of our names is not ours: rename or delete the key that begins with {<namespace>}:v1: and has "
         "another type than the README says, or set another namespace"
     ),
     "ClusterDown|CLUSTERDOWN|SlotNotCovered|MasterDown|not covered": (
-        "the Cluster has lost a part of its slots (CLUSTERDOWN): see CLUSTER INFO there; during a failover this passes "
+        "the Cluster has lost a part of its slots (CLUSTERDOWN): run CLUSTER INFO there. During a failover this passes "
         "by itself"
     ),
     "TryAgain|TRYAGAIN|TTL exhausted": (
-        "the Cluster is moving the slot of these keys: this passes by itself; else run redis-cli --cluster check"
+        "the Cluster is moving the slot of these keys: this passes by itself. If it lasts, run redis-cli --cluster "
+        "check"
     ),
     "MovedError|AskError|CrossSlot|MOVED|CROSSSLOT": "this is a node of a Cluster: use redis+cluster://… as redis_url",
     "Cluster mode is not enabled|cluster support disabled": (
-        "this is no node of a Cluster, or its user lacks +cluster|slots: use redis://…, or give it that right"
+        "this is no node of a Cluster, or its user lacks +cluster|slots: use redis://…, or grant that right"
     ),
-    "unknown command .SENTINEL": "this is a Redis, and not a sentinel: those mostly listen at port 26379",
+    "unknown command .SENTINEL": "this is a Redis, and not a sentinel: sentinels mostly listen at port 26379",
     "CERTIFICATE_VERIFY_FAILED": (
-        "its certificate is not trusted: ?ssl_ca_certs=… of redis_url must name the file of its CA, and the host in "
-        "redis_url must be one the certificate was made for"
+        "its certificate is not trusted: ?ssl_ca_certs=… of redis_url must name the file of its CA, and the "
+        "certificate must be made for the host in redis_url"
     ),
-    # A server that wants TLS, or a certificate, says so by cutting the connection, at whatever moment.
+    # A server that wants TLS, a client's certificate or a password may cut the connection without an answer.
     "CERTIFICATE_REQUIRED|EOF occurred|closed by server|reset by peer|Broken pipe|InvalidResponse": (
-        "it cuts the connection: if its port speaks TLS, use rediss:// in place of redis://, with "
-        "?ssl_certfile=…&ssl_keyfile=… where it asks for a client's certificate; else it may have too many clients "
-        "(raise its maxclients): see its log"
+        "it cuts the connection. If its port speaks TLS, use rediss:// in place of redis://. If it asks for a client's "
+        "certificate, add ?ssl_certfile=…&ssl_keyfile=…. If it wants a login, correct user and password in redis_url. "
+        "Else it may have too many clients (raise its maxclients): read the log of Redis"
     ),
-    "SSL|TLS": "no TLS connection came about: if its port is a plain one, use redis:// in place of rediss://",
-    # Whom it does not want, it tells so unasked; redis-py then says no more than that.
+    "SSL|TLS": "there is no TLS connection: if its port does not speak TLS, use redis:// in place of rediss://",
+    # A server may send its refusal before any request. redis-py then says only "Connection not ready".
     "max number of clients|DENIED|Connection not ready": (
-        "it turns clients away: it has too many (raise its maxclients, or see who they are with CLIENT LIST), or is in "
-        "protected mode (give it a password)"
+        "it turns clients away: it has too many (raise its maxclients, or list them with CLIENT LIST), or is in "
+        "protected mode (set a password)"
     ),
-    "DAGRETRYSCHEMA": "a newer version of this package wrote the record: upgrade the one that runs here",
+    "DAGRETRYSCHEMA": "a newer version of this package wrote the record: upgrade the package here",
     "Timeout": (
-        "no answer in time: it is overloaded or stopped, a firewall drops what is sent there, or (rediss://) its port "
-        "is a plain one"
+        "no answer in time: it is overloaded or stopped, or a firewall drops our packets, or (rediss://) its port does "
+        "not speak TLS"
     ),
     "ConnectionError|cannot be connected": (
-        "unreachable: see that it runs, that host and port in redis_url are right, and that it may be reached from here"
+        "unreachable: see that it runs, that host and port in redis_url are right, and that this host can reach it"
     ),
 }
 
 
 @contextmanager
 def counter_errors(redis: Any) -> Iterator[None]:
-    """Turn what redis-py raises into a :class:`CounterError` that says where, and what to do.
+    """Turn an error of redis-py into a :class:`CounterError` that names the server and says what to do.
 
-    :param redis: the client, or where there is none yet, what to call it.
-    :raises CounterError: redis-py raised something.
+    :param redis: the client, or the server's name where there is no client yet.
+    :raises CounterError: redis-py raised an error.
     """
     from redis.exceptions import RedisClusterException, RedisError
 
@@ -100,7 +103,7 @@ def counter_errors(redis: Any) -> Iterator[None]:
 
 
 def _classes(error: BaseException | None) -> Iterator[str]:
-    """Yield the names of the error's class, and of those behind it: a Cluster's client raises one class for all."""
+    """Yield the class names of the error and of its causes: a Cluster's client raises one class for all."""
     while error:
         yield type(error).__name__
         error = error.__cause__ or error.__context__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from dag_retry._airflow.client import Session
+from dag_retry._airflow.client import Client
 from dag_retry._errors import ClearRefused
 from dag_retry.recipe import VARIABLE
 
@@ -15,11 +15,11 @@ _PAGE = 100
 class Leftover(NamedTuple):
     """A Variable of the how-to.
 
-    :param name: the Variable's.
-    :param attempts: what it holds.
+    :param name: the name of the Variable.
+    :param attempts: the value of the Variable.
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param state: of the run, ``gone`` where there is none.
+    :param state: the state of the run; ``gone`` where the run is gone.
     """
 
     name: str
@@ -30,18 +30,24 @@ class Leftover(NamedTuple):
 
     @property
     def in_flight(self) -> bool:
-        """Whether the run may still fail, and its attempts be taken over."""
+        """Whether the run may still fail; its attempts are then taken over."""
         return self.state in ("queued", "running")
 
 
-class Variables(Session):
-    """Asks Airflow for the how-to's Variables. Every call raises as those of :class:`Session` do."""
+class Variables:
+    """Asks Airflow for the how-to's Variables. Every call raises what those of :class:`Client` raise.
+
+    :param client: sends the requests.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Give them all."""
+        """Yield all Variables of the how-to."""
         offset = 0
         query: dict[str, str | int] = {"variable_key_pattern": f"{VARIABLE}%", "limit": _PAGE, "order_by": "key"}
-        while page := self._list("variables", self._call("GET", "variables", query=query | {"offset": offset})):
+        while page := self._client.items(self._client.get("variables", query=query | {"offset": offset}), "variables"):
             for variable in page:
                 name = str(variable["key"])
                 dag_id, _, run_id = name.removeprefix(VARIABLE).partition("::")
@@ -49,16 +55,16 @@ class Variables(Session):
             offset += len(page)
 
     def remove(self, names: Collection[str]) -> None:
-        """Delete Variables; what is gone already is passed over.
+        """Delete Variables. Those that are gone already are no error.
 
-        :param names: which.
+        :param names: the names of the Variables.
         """
         delete = {"action": "delete", "entities": sorted(names), "action_on_non_existence": "skip"}
-        self._call("PATCH", "variables", body={"actions": [delete]})
+        self._client.patch("variables", body={"actions": [delete]})
 
     def _state(self, dag_id: str, run_id: str) -> str:
         try:
-            return str(self._call("GET", "dags", dag_id, "dagRuns", run_id).get("state"))
+            return str(self._client.get("dags", dag_id, "dagRuns", run_id).get("state"))
         except ClearRefused as refusal:
             if refusal.reason not in ("http_404", "http_405"):
                 raise

@@ -1,4 +1,4 @@
-"""Which runs have failed, as Airflow has it."""
+"""Which runs have failed, as Airflow says."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from dag_retry._airflow.client import Session
+from dag_retry._airflow.client import ALL, Client
 
 _PAGE = 100
-# Of Dags named in one question.
+# One request names at most so many Dags.
 _DAGS = 200
 
 
@@ -18,7 +18,7 @@ class FailedRun(NamedTuple):
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param queued_at: when it was queued last, in ms since the epoch: each clear moves it (since Airflow 3.2).
+    :param queued_at: when the run was last queued, in ms since the epoch. Since Airflow 3.2 each clear changes it.
     """
 
     dag_id: str
@@ -26,33 +26,36 @@ class FailedRun(NamedTuple):
     queued_at: int
 
 
-class FailedRuns(Session):
-    """Asks Airflow for failed runs. Every call raises as those of :class:`Session` do."""
+class FailedRuns:
+    """Asks Airflow for failed runs. Every call raises what those of :class:`Client` raise.
 
-    def enter(self) -> None:
-        """Ask for something small, which shows that the credentials are good."""
-        self._list("dags", self._call("GET", "dags", query={"limit": 1}))
+    :param client: sends the requests.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def tagged(self, tag: str) -> set[str]:
-        """Return the Dags that have a tag.
+        """Return the ids of the Dags that have a tag.
 
-        :param tag: which.
+        :param tag: the tag.
         """
         found: set[str] = set()
         offset = 0
         while True:
-            page = self._list("dags", self._call("GET", "dags", query={"tags": tag, "limit": _PAGE, "offset": offset}))
+            answer = self._client.get("dags", query={"tags": tag, "limit": _PAGE, "offset": offset})
+            page = self._client.items(answer, "dags")
             found |= {str(dag["dag_id"]) for dag in page}
             offset += len(page)
             if len(page) < _PAGE:
                 return found
 
     def between(self, since: datetime, until: datetime, dag_ids: Collection[str]) -> Iterator[FailedRun]:
-        """Give the runs that failed in a stretch of time, and are failed now.
+        """Yield the runs that ended in an interval, and are failed now.
 
-        :param since: when it begins.
-        :param until: when it ends.
-        :param dag_ids: of which Dags.
+        :param since: the begin of the interval.
+        :param until: the end of the interval.
+        :param dag_ids: the Dags.
         """
         wanted = sorted(dag_ids)
         for first in range(0, len(wanted), _DAGS):
@@ -65,14 +68,17 @@ class FailedRuns(Session):
                 "page_limit": _PAGE,
             }
             offset = 0
-            while page := self._items("dag_runs", "dags", "~", "dagRuns", "list", body=query | {"page_offset": offset}):
+            while page := self._page(query | {"page_offset": offset}):
                 for run in page:
                     yield FailedRun(str(run["dag_id"]), str(run["dag_run_id"]), _ms(run.get("queued_at")))
                 offset += len(page)
+
+    def _page(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._client.items(self._client.post("dags", ALL, "dagRuns", "list", body=query), "dag_runs")
 
 
 def _ms(moment: object) -> int:
     if not isinstance(moment, str):
         return 0
-    # Python 3.10 knows no Z.
+    # Python 3.10 does not know the suffix Z.
     return int(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)

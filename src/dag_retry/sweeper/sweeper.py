@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
+from dag_retry._airflow.client import Client
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
@@ -95,9 +96,10 @@ class Sweeper:
         """
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with FailedRuns(self._api(), Deadline(_DEADLINE)) as airflow:
-            ours = self._overview.dag_ids() | airflow.tagged(TAG)
-            for run in airflow.between(self._looked_until, until, ours):
+        with Client(self._api(), Deadline(_DEADLINE)) as client:
+            failed_runs = FailedRuns(client)
+            ours = self._overview.dag_ids() | failed_runs.tagged(TAG)
+            for run in failed_runs.between(self._looked_until, until, ours):
                 if self._due.miss(
                     run.dag_id, run.run_id, queued_at=run.queued_at, grace=self._grace, holder=self._name
                 ):
@@ -141,7 +143,7 @@ def sweeper() -> Iterator[Sweeper]:
     """
     from dag_retry._redis.connection import connect
 
-    with FailedRuns(settings.api(None), Deadline(_DEADLINE)) as airflow:
-        airflow.enter()
-    with closing(connect(settings.redis_url(None), timeout=_REDIS_TIMEOUT)) as client:
-        yield Sweeper(client)
+    with Client(settings.api(None), Deadline(_DEADLINE)) as client:
+        client.items(client.get("dags", query={"limit": 1}), "dags")
+    with closing(connect(settings.redis_url(None), timeout=_REDIS_TIMEOUT)) as redis_client:
+        yield Sweeper(redis_client)

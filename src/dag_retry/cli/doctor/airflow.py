@@ -1,4 +1,4 @@
-"""Airflow: is it reachable and new enough, does it let us in, may we clear, and does a callback have the time to."""
+"""Examine Airflow: its address, version and health, our login and rights, and the time that a callback has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dag_retry._airflow import sdk, settings
-from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.client import Client
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
@@ -16,57 +16,32 @@ from dag_retry.cli.doctor.finding import Finding
 
 _OLDEST = (3, 2)
 _SECONDS = 30.0
-# A heartbeat comes every 5 s ([scheduler] scheduler_heartbeat_sec), and its run is healthy for 30 s.
+# The scheduler sends a heartbeat every 5 s ([scheduler] scheduler_heartbeat_sec), and is healthy for 30 s after one.
 _AHEAD, _BEHIND = 30.0, 60.0
-# A clear on SQLite takes that long under load (measured).
+# A clear on SQLite may take so long under load (measured).
 _SLOW_CLEAR = 5.0
 _NO_RUN = "dag-retry-doctor"
 
 
-class _Api(AirflowApi):
-    """Looks at more than a retry needs."""
-
-    def get(self, *path: str, **query: int) -> dict[str, Any]:
-        return self._call("GET", *path, query=query)
-
-    def get_public(self, *path: str) -> dict[str, Any]:
-        """Ask for what needs no login."""
-        url = "/".join((self._settings.url, "api", "v2", *path))
-        return self._http.send("GET", url).good(f"GET {url}")
-
-    def may_clear(self, dag_id: str) -> bool:
-        """Ask whether this user may clear the Dag's runs, by a dry run of one that does not exist.
-
-        Airflow looks at the permission first: 403, else 404 (measured on 3.3.2).
-        """
-        try:
-            self._call("POST", "dags", dag_id, "dagRuns", _NO_RUN, "clear", body={"dry_run": True})
-        except ClearRefused as refusal:
-            if refusal.reason not in ("http_403", "http_404"):
-                raise
-            return refusal.reason == "http_404"
-        return True
-
-
 def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
-    """Yield what is found of Airflow, and of a Dag.
+    """Yield the findings about Airflow, and about a Dag.
 
     :param dag_id: the Dag.
-    :param redis_now: Redis's time in ms, where known.
+    :param redis_now: the time of Redis in ms, where known.
     """
     yield _time_left()
     try:
         where = settings.api(None)
     except ConfigError as error:
-        yield Finding("Airflow's API", "fault", "its settings are not usable", str(error))
+        yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
         return
-    api = _Api(where, Deadline(_SECONDS))
-    with api:
+    with Client(where, Deadline(_SECONDS)) as client:
         try:
-            yield _version(str(api.get_public("version").get("version")))
-            health = api.get_public("monitor", "health")
+            yield _version(str(client.get_public("version").get("version")))
+            health = client.get_public("monitor", "health")
         except ClearUnconfirmed as error:
-            yield Finding("Airflow's API", "fault", str(error), "see that it runs, and that api_url is right and open")
+            remedy = "see that it runs, that api_url is right, and that this host can reach it"
+            yield Finding("Airflow's API", "fault", str(error), remedy)
             return
         except ClearRefused as error:
             remedy = "set api_url to the address of an Airflow 3: older ones have no /api/v2"
@@ -74,7 +49,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             return
         yield from _health(health, redis_now)
         try:
-            api.get("dags", limit=1)
+            client.get("dags", query={"limit": 1})
         except (ClearRefused, ClearUnconfirmed) as error:
             yield _no_login(error, where)
             return
@@ -83,7 +58,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             yield Finding("permission to clear", "unknown", "no Dag was named", "name one: dag-retry doctor DAG_ID")
             return
         try:
-            yield from _of_dag(api, dag_id)
+            yield from _of_dag(client, dag_id)
         except (ClearRefused, ClearUnconfirmed) as error:
             yield Finding(f"Dag {dag_id}", "fault", str(error), "see the id, and that this user may read the Dag")
 
@@ -95,7 +70,7 @@ def _time_left() -> Finding:
     found = f"{ours:.3g} s of the {limit:.3g} s that Airflow leaves a failed task ([core] task_success_overtime, here)"
     remedy = "raise AIRFLOW__CORE__TASK_SUCCESS_OVERTIME to 20 wherever tasks run"
     if ours > limit:
-        return Finding(check, "fault", f"{found}: it is killed before it ends", remedy)
+        return Finding(check, "fault", f"{found}: Airflow kills it before it ends", remedy)
     if ours < 2 * _SLOW_CLEAR:
         return Finding(check, "warning", f"{found}: a slow clear is left to the Dag level", remedy)
     return Finding(check, "ok", found)
@@ -107,7 +82,7 @@ def _version(version: str) -> Finding:
     except ValueError:
         known = ()
     if known < _OLDEST:
-        why = "before 3.2 a clear does not always move clear_number, by which a failure is told from a later one"
+        why = "before 3.2 a clear does not always change clear_number, and an old failure can look like a new one"
         return Finding("Airflow version", "fault", version, f"upgrade it to 3.2 or newer: {why}")
     return Finding("Airflow version", "ok", version)
 
@@ -117,7 +92,7 @@ def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
     for name in ("scheduler", "dag_processor"):
         state = (health.get(name) or {}).get("status")
         if state != "healthy":
-            what = "nothing is retried without it" if name == "scheduler" else "Dag-level callbacks run in it"
+            what = "nothing is retried without it" if name == "scheduler" else "it runs Dag-level callbacks"
             yield Finding(name, "warning", f"it is {state}", f"start it: {what}")
     heartbeat = scheduler.get("latest_scheduler_heartbeat")
     if redis_now is None or not heartbeat or scheduler.get("status") != "healthy":
@@ -127,30 +102,30 @@ def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
         yield Finding("clocks", "ok", "Airflow's and Redis's agree")
     else:
         found = f"Airflow's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Redis's"
-        yield Finding("clocks", "fault", found, "set both by NTP: what no callback claimed is found by comparing them")
+        yield Finding("clocks", "fault", found, "set both by NTP: the sweeper compares them to find unclaimed failures")
 
 
 def _no_login(error: ClearRefused | ClearUnconfirmed, where: settings.ApiSettings) -> Finding:
     if where.token and isinstance(error, ClearRefused) and error.reason in ("http_401", "http_403"):
-        remedy = "the token is over, or not this Airflow's: set a new api_token, or a user and password instead"
+        remedy = "the token has expired, or is another Airflow's: set a new api_token, or a user and a password"
     else:
-        remedy = "correct api_username and api_password (or what you log in with); see that api_token_path is right"
+        remedy = "correct api_username and api_password (or your other credentials), and check api_token_path"
     return Finding("login", "fault", str(error), remedy)
 
 
-def _of_dag(api: _Api, dag_id: str) -> Iterator[Finding]:
-    details = api.get("dags", dag_id, "details")
-    if api.may_clear(dag_id):
+def _of_dag(client: Client, dag_id: str) -> Iterator[Finding]:
+    details = client.get("dags", dag_id, "details")
+    if _may_clear(client, dag_id):
         yield Finding("permission to clear", "ok", f"runs of {dag_id}")
     else:
         yield Finding(
             "permission to clear",
             "fault",
-            f"this user may read {dag_id}, and not clear its runs",
-            "give it a role that may edit Dag runs, as User or Op of the FAB auth manager",
+            f"this user may read {dag_id}, but may not clear its runs",
+            "give it a role that may edit Dag runs, such as User or Op of the FAB auth manager",
         )
     if details.get("is_paused"):
-        yield Finding("paused", "warning", f"{dag_id} is paused: what is cleared does not run", "unpause it")
+        yield Finding("paused", "warning", f"{dag_id} is paused, so cleared runs do not run", "unpause it")
     if most := details.get("max_consecutive_failed_dag_runs"):
         yield Finding(
             "paused",
@@ -161,8 +136,22 @@ def _of_dag(api: _Api, dag_id: str) -> Iterator[Finding]:
     yield _callbacks(dag_id, details)
 
 
+def _may_clear(client: Client, dag_id: str) -> bool:
+    """Return whether this user may clear the Dag's runs. It asks for a dry run of a run that does not exist.
+
+    Airflow checks the permission first: it answers 403, else 404 (measured on 3.3.2).
+    """
+    try:
+        client.post("dags", dag_id, "dagRuns", _NO_RUN, "clear", body={"dry_run": True})
+    except ClearRefused as refusal:
+        if refusal.reason not in ("http_403", "http_404"):
+            raise
+        return refusal.reason == "http_404"
+    return True
+
+
 def _callbacks(dag_id: str, details: dict[str, Any]) -> Finding:
-    """Tell what Airflow tells: whether the ``default_args`` have a callback; nothing of the Dag's own (3.3.2)."""
+    """Examine the callbacks. Airflow shows whether ``default_args`` have one, but not the Dag's own (3.3.2)."""
     check = "callbacks"
     tagged = any(tag.get("name") == TAG for tag in details.get("tags") or [])
     task_level = (details.get("default_args") or {}).get("has_on_failure_callback")
@@ -170,5 +159,5 @@ def _callbacks(dag_id: str, details: dict[str, Any]) -> Finding:
     found = found.format("have an" if task_level else "have no")
     if tagged:
         return Finding(check, "ok", found)
-    remedy = f"make {dag_id} with **retry.dag_args(…); where retry.on_failure is attached by hand, all is well"
+    remedy = f"make {dag_id} with **retry.dag_args(…), unless you attached retry.on_failure by hand"
     return Finding(check, "unknown" if task_level else "warning", found, remedy)

@@ -1,6 +1,6 @@
-"""Migrate from Airflow's how-to: list the Variables in which it counted attempts, and remove what is left of them.
+"""Migrate from Airflow's how-to: list the Variables in which it counts attempts, and remove leftovers.
 
-What a Variable holds for a run in flight is taken over by itself when that run fails (``dag_retry.recipe``).
+When a run in flight fails, ``dag_retry.recipe`` takes its attempts over by itself.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
+    from dag_retry._airflow.client import Client
     from dag_retry.cli.variables import Variables
 
-    with Variables(settings.api(None), Deadline(_SECONDS)) as variables:
+    with Client(settings.api(None), Deadline(_SECONDS)) as client:
+        variables = Variables(client)
         found = list(variables.leftovers())
         removed = {each.name for each in found if args.remove and not each.in_flight}
         if removed:
