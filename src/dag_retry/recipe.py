@@ -4,7 +4,7 @@ Who uses that recipe deletes their own functions, and imports these in their pla
 
     from dag_retry.recipe import cleanup_attempts, clear_dag_run_on_failure
 
-Settings come from Airflow's Connections or the section ``[dag_retry]``, the cap from its ``max_attempts``.
+Settings come from the section ``[dag_retry]``, the cap from its ``max_attempts``.
 
 The attempts that the how-to's Variables hold for runs in flight are taken over, once each; ``dag-retry migrate`` lists
 what is left of them.
@@ -23,7 +23,6 @@ from dag_retry._retry import DagRetry
 
 if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
-    from dag_retry._policy.policy import Policy
     from dag_retry._redis.counter import MissingRecord
 
 __all__ = ["cleanup_attempts", "clear_dag_run_on_failure", "read_attempts"]
@@ -36,11 +35,11 @@ VARIABLE = "dag_run_attempts::"
 
 class _AfterTheRecipe(DagRetry):
     @contextmanager
-    def _missing_record(self, failure: Failure, policy: Policy) -> Iterator[MissingRecord | int]:
+    def _missing_record(self, failure: Failure) -> Iterator[MissingRecord | int]:
         name = f"{VARIABLE}{failure.dag_id}::{failure.run_id}"
         held = sdk.variable(name)
         if held is None or not held.isdecimal():
-            yield policy.on_missing_record
+            yield "count_from_zero"
             return
         yield int(held)
         # Once: what Redis forgets later is counted by Airflow's clears.

@@ -6,13 +6,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure
 from dag_retry._callback.holder import Holder, named, note_ending
 from dag_retry._errors import ConfigError, CounterError, DagRetryError
@@ -20,11 +21,6 @@ from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
 from dag_retry._redis.counter import AttemptCounter, MissingRecord
 from dag_retry._types import Status, Verdict
-
-if TYPE_CHECKING:
-    from redis import Redis, RedisCluster
-
-    from dag_retry._airflow.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +41,7 @@ class Callbacks:
 
     :param policy: what is retried, how often, when and how.
     :param hooks: whom to tell.
-    :param counting: what the counter is made with, beside a client.
-    :param redis: the client, or its URL, or None for the setting.
-    :param api: gives the settings of Airflow's API.
-    :param missing_record: gives what counts where Redis knows nothing of a run, for as long as that is claimed.
+    :param missing_record: gives what counts where Redis has no record of a run, while that run is claimed.
     :param made: when the Dag file was parsed, in seconds by the monotonic clock.
     """
 
@@ -57,17 +50,12 @@ class Callbacks:
         policy: Policy,
         hooks: Hooks,
         *,
-        counting: Mapping[str, Any],
-        redis: str | Redis | RedisCluster | None,
-        api: Callable[[], ApiSettings],
-        missing_record: Callable[[Failure, Policy], AbstractContextManager[MissingRecord | int]],
+        missing_record: Callable[[Failure], AbstractContextManager[MissingRecord | int]],
         made: float,
     ) -> None:
         self._policy = policy
         self._hooks = hooks
-        self._counting = counting
-        self._redis = redis
-        self._api = api
+        self._api = settings.api
         self._missing_record = missing_record
         self._made = made
 
@@ -101,7 +89,7 @@ class Callbacks:
                     log.info("Dag retry: %s: nothing to retry (restarting).", run)
                     return
                 counter = stack.enter_context(self.connected(seconds))
-                missing_record = stack.enter_context(self._missing_record(failure, policy))
+                missing_record = stack.enter_context(self._missing_record(failure))
                 with sdk.timed("claim", failure.dag_id):
                     claim = counter.claim(
                         failure.dag_id,
@@ -160,18 +148,14 @@ class Callbacks:
 
     @contextmanager
     def connected(self, seconds: float = _MOST) -> Iterator[AttemptCounter]:
-        """Give the counter.
+        """Give the deployment's counter.
 
         :param seconds: what a callback may take in all.
         :raises ConfigError: a setting is missing or wrong.
+        :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
         """
-        if self._redis is not None and not isinstance(self._redis, str):
-            yield AttemptCounter(self._redis, **self._counting)
-            return
-        from dag_retry._redis.connection import connect
-
-        with closing(connect(settings.redis_url(self._redis), timeout=seconds * _REDIS_TRY)) as client:
-            yield AttemptCounter(client, **self._counting)
+        with closing(deployment.connect(timeout=seconds * _REDIS_TRY)) as client:
+            yield deployment.counter(client)
 
     def _judged(self, failure: Failure, context: Context) -> tuple[Policy, list[timedelta], str, ConfigError | None]:
         """Return a run's policy and delays, why its failure is not to be retried, and what is wrong with the policy."""

@@ -9,17 +9,14 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from dag_retry._airflow import options
+from dag_retry._airflow import section
+from dag_retry._airflow.options import REASONS
 from dag_retry._errors import ConfigError
 
 if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
 
 Kind: TypeAlias = type[BaseException] | str
-
-# What Airflow gives as `reason` to a Dag's failure callback: `DagRun.update_state` and, for the time-out,
-# `SchedulerJobRunner._schedule_dag_run` (3.2.2 and 3.3.2).
-REASONS = ("task_failure", "timed_out", "all_tasks_deadlocked")
 
 
 class Conditions(NamedTuple):
@@ -49,13 +46,13 @@ class Conditions(NamedTuple):
         """
         if retry_if is not None and not callable(retry_if):
             raise ConfigError(f"retry_if is {retry_if!r}: use a function of the context")
-        for task_id in (listed := options.listed("task_ids", task_ids)):
+        for task_id in (listed := section.listed("task_ids", task_ids)):
             if not isinstance(task_id, str) or not task_id:
                 raise ConfigError(f"task_ids has {task_id!r}: use the ids of tasks, e.g. ['validate']")
-        chosen = options.listed("reasons", reasons) or list(REASONS)
+        chosen = section.listed("reasons", reasons) or list(REASONS)
         for reason in chosen:
             if reason not in REASONS:
-                raise ConfigError(f"{options.named('reasons', reasons)} has {reason!r}: use {', '.join(REASONS)}")
+                raise ConfigError(f"{section.named('reasons', reasons)} has {reason!r}: use {', '.join(REASONS)}")
         return cls(
             _kinds("retry_on", retry_on),
             _kinds("give_up_on", give_up_on),
@@ -98,13 +95,13 @@ class Conditions(NamedTuple):
 
 
 def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
-    kinds = options.listed(key, argument)
+    kinds = section.listed(key, argument)
     for kind in kinds:
         if isinstance(kind, str) and _may_exist(kind):
             continue
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise ConfigError(
-                f"{options.named(key, argument)} has {kind!r}, which is no exception: use a class, or its name, e.g. "
+                f"{section.named(key, argument)} has {kind!r}, which is no exception: use a class, or its name, e.g. "
                 "'requests.exceptions.ConnectionError'"
             )
     return kinds

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dag_retry._airflow import options
+from dag_retry._airflow import options, section
 from dag_retry._errors import ConfigError
 from dag_retry._policy.conditions import Conditions
 from dag_retry._policy.delays import Delays
 
 if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
-    from dag_retry._redis.counter import ManualClear, MissingRecord
+    from dag_retry._redis.counter import ManualClear
     from dag_retry._types import ClearOption
 
 Scope = Literal["run", "failed"]
@@ -36,7 +36,6 @@ class Policy(NamedTuple):
     run_on_latest_version: bool
     skip_if_newer_run: bool
     conditions: Conditions
-    on_missing_record: MissingRecord
     on_manual_clear: ManualClear
     longest_delay: timedelta
     enabled: bool = True
@@ -103,15 +102,16 @@ class Policy(NamedTuple):
 
 
 def limited(max_attempts: int, where: str) -> int:
-    """Return a number of attempts that the deployment allows.
+    """Return a number of attempts, once it is checked against the section's ``max_attempts_limit``.
 
-    :param where: where it is set.
-    :raises ConfigError: it is above the section's ``max_attempts_limit``.
+    :param max_attempts: the number.
+    :param where: where the number is set, for the message.
+    :raises ConfigError: the number is above the limit.
     """
-    limit = options.whole_number("max_attempts_limit", None, 0, least=0)
+    limit = section.get("max_attempts_limit")
     if limit and max_attempts > limit:
         raise ConfigError(
-            f"{where} is {max_attempts}, and {options.named('max_attempts_limit')} allows {limit}: use no more"
+            f"{where} is {max_attempts}, and {section.named('max_attempts_limit')} allows {limit}: use no more"
         )
     return max_attempts
 

@@ -1,4 +1,4 @@
-"""What a verb works with: Redis, and Airflow's API, as the settings name them."""
+"""What verbs share: the connection to the deployment's Redis, and arguments."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dag_retry._airflow import settings
-from dag_retry._redis.counter import AttemptCounter
-from dag_retry._redis.overview import Overview
+from dag_retry._callback import deployment
+
+if TYPE_CHECKING:
+    from dag_retry._redis.counter import AttemptCounter
+    from dag_retry._redis.overview import Overview
+
+REDIS_TRY = 2.0
+"""Seconds for each try of a call of Redis: a person waits longer than a callback may."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -33,14 +38,10 @@ def connected() -> Iterator[Session]:
     """Connect to Redis.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises CounterError: no node of the Cluster answers.
+    :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    from dag_retry._redis.connection import connect
-
-    namespace = settings.namespace()
-    with closing(connect(settings.redis_url(None), timeout=2)) as client:
-        counter = AttemptCounter(client, namespace=namespace, ttl=settings.ttl())
-        yield Session(Overview(client, namespace=namespace), counter)
+    with closing(deployment.connect(timeout=REDIS_TRY)) as client:
+        yield Session(deployment.overview(client), deployment.counter(client))
 
 
 def operator() -> str:

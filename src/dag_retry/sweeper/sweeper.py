@@ -8,60 +8,50 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, named
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
-from dag_retry._redis.due import Outbox
 from dag_retry._retry import TAG
 from dag_retry._types import Claim
 from dag_retry.sweeper.failed_runs import FailedRuns
 
 if TYPE_CHECKING:
-    from redis import Redis, RedisCluster
+    from dag_retry._redis.due import Outbox
 
 log = logging.getLogger(__name__)
 
-# For one run, in seconds: far less than the lease of what was taken.
+# Seconds for one run: far less than the lease of what was taken.
 _DEADLINE = 15.0
-# For each try of a call of Redis, in seconds.
+# Seconds for each try of a call of Redis.
 _REDIS_TRY = 1.0
 
 
 class Sweeper:
     """Takes what is due, and finds failed runs that no callback has claimed. Any number may run at once.
 
-    The hooks that it calls are those of the section ``[dag_retry]``: those of a Dag are in its file, which it does not
-    read. Their context holds ``dag_id``, ``run_id`` and the :class:`Outcome` under ``dag_retry``.
+    A sweeper reads no Dag files, so it calls the hooks of the section ``[dag_retry]``. Their context holds ``dag_id``,
+    ``run_id`` and the :class:`Outcome` under ``dag_retry``.
 
-    :param redis_client: where attempts are counted.
-    :param namespace: what the keys' names begin with; else as the section has it.
-    :param api: the address of Airflow; else as the Connection or the section has it.
+    :param outbox: what is due.
     :param grace: how long after a run has failed its callbacks may still be on their way.
     :param look_back: how far the first look for failed runs goes back.
-    :raises ConfigError: a setting is wrong.
+    :raises ConfigError: a hook of the section is wrong.
     """
 
     def __init__(
         self,
-        redis_client: Redis | RedisCluster,
+        outbox: Outbox,
         *,
-        namespace: str | None = None,
-        api: str | None = None,
         grace: timedelta = timedelta(minutes=5),
         look_back: timedelta = timedelta(days=1),
     ) -> None:
-        self._outbox = Outbox(
-            redis_client,
-            namespace=settings.namespace(namespace),
-            ttl=settings.ttl(),
-        )
-        self._api = partial(settings.api, api)
-        self._holder = Holder(self._outbox, self._api, Hooks())
+        self._outbox = outbox
+        self._holder = Holder(outbox, settings.api, Hooks())
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._grace = grace
         self._looked_until = datetime.now(timezone.utc) - look_back
@@ -94,7 +84,7 @@ class Sweeper:
         """
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with FailedRuns(self._api(), Deadline(_DEADLINE)) as airflow:
+        with FailedRuns(settings.api(), Deadline(_DEADLINE)) as airflow:
             ours = self._outbox.dag_ids() | airflow.tagged(TAG)
             for run in airflow.between(self._looked_until, until, ours):
                 if self._outbox.miss(
@@ -129,16 +119,14 @@ class Sweeper:
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, once Airflow lets it in: else it would find every run that is due refused.
+    """Make the deployment's sweeper, once Airflow lets it in: else it would find every run that is due refused.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises ClearRefused: Airflow does not let it in.
-    :raises ClearUnconfirmed: Airflow gives no clear answer.
-    :raises CounterError: Redis is a Cluster that is unreachable.
+    :raises ClearRefused: Airflow does not let the sweeper in.
+    :raises ClearUnconfirmed: Airflow gives no clear answer, or a named Connection was not found.
+    :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    from dag_retry._redis.connection import connect
-
-    with FailedRuns(settings.api(None), Deadline(_DEADLINE)) as airflow:
+    with FailedRuns(settings.api(), Deadline(_DEADLINE)) as airflow:
         airflow.enter()
-    with closing(connect(settings.redis_url(None), timeout=_REDIS_TRY)) as client:
-        yield Sweeper(client)
+    with closing(deployment.connect(timeout=_REDIS_TRY)) as client:
+        yield Sweeper(deployment.outbox(client))

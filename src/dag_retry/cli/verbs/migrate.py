@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
     from dag_retry.cli.variables import Variables
 
-    with Variables(settings.api(None), Deadline(_SECONDS)) as variables:
+    with Variables(settings.api(), Deadline(_SECONDS)) as variables:
         found = list(variables.leftovers())
         removed = {each.name for each in found if args.remove and not each.in_flight}
         if removed:

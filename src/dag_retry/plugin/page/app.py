@@ -18,8 +18,9 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from dag_retry._airflow import settings
+from dag_retry._callback import deployment
 from dag_retry._errors import DagRetryError
-from dag_retry._redis.connection import Client, connect
+from dag_retry._redis.connection import Client
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.overview import Overview
 from dag_retry._types import Status
@@ -29,6 +30,9 @@ from dag_retry.plugin.page.board import Board
 STATIC = Path(__file__).parent / "static"
 FILES = {file.name: file for file in STATIC.iterdir()}
 FILES |= {"": FILES["index.html"], "run": FILES["run.html"]}
+
+# Seconds for each try of a call of Redis.
+_REDIS_TRY = 1.0
 
 HEADERS = {
     # Only what lies beside it, and nothing that a dag_id or an error text could turn into script, style or a form.
@@ -76,18 +80,17 @@ async def _log_in(request: Request, error: HTTPException) -> Response:
 
 @lru_cache(maxsize=1)
 def _client(url: str) -> Client:
-    """Return one client, with its pool of connections, for all requests."""
-    return connect(url)
+    """Return one client, with its pool of connections, for all requests: as long as the URL stays the same."""
+    return deployment.connect(timeout=_REDIS_TRY)
 
 
-# The settings are asked for each time: a Connection may be edited while the server runs.
+# Each request reads the settings: a Connection may be edited while the server runs.
 def _overview() -> Overview:
-    return Overview(_client(settings.redis_url(None)), namespace=settings.namespace())
+    return deployment.overview(_client(settings.redis_url()))
 
 
 def _counter() -> AttemptCounter:
-    client = _client(settings.redis_url(None))
-    return AttemptCounter(client, namespace=settings.namespace(), ttl=settings.ttl())
+    return deployment.counter(_client(settings.redis_url()))
 
 
 def _board(overview: Annotated[Overview, Depends(_overview)], access: AccessDep, session: SessionDep) -> Board:
