@@ -26,7 +26,10 @@ class ContextError(DagRetryError):
 
 
 class CounterError(DagRetryError):
-    """Redis is unreachable, refuses, or too few replicas have the claim; it says what to do. Nothing was cleared."""
+    """Redis is unreachable, refuses, or too few replicas have the claim. Nothing was cleared.
+
+    So it is where the Connection that ``redis_conn_id`` names was not found. The message says what to do.
+    """
 
 
 class ClearRefused(DagRetryError):
@@ -41,4 +44,7 @@ class ClearRefused(DagRetryError):
 
 
 class ClearUnconfirmed(DagRetryError):
-    """No clear answer in time: unreachable, too slow, 409 or 5xx. The clear may or may not have happened."""
+    """No clear answer in time: unreachable, too slow, 409 or 5xx. The clear may or may not have happened.
+
+    So it is, too, where the Connection that ``api_conn_id`` names was not found: nothing was sent then.
+    """

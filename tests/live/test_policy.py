@@ -19,6 +19,7 @@ import pytest
 
 import dag_retry
 from dag_retry import AttemptCounter
+from dag_retry._callback import deployment
 from dag_retry.demo import warm_up
 from dag_retry.demo.airflow import USERNAME
 from dag_retry.demo.database import Run
@@ -348,7 +349,8 @@ class TestLostCallback:
         api = live.airflow.url.replace("http://", f"http://{USERNAME}:{live.airflow.password}@")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
-            assert Sweeper(live.client, api=api, grace=timedelta(0)).find_unclaimed() >= 1
+            patch.setenv("AIRFLOW__DAG_RETRY__API_URL", api)
+            assert Sweeper(deployment.outbox(live.client), grace=timedelta(0)).find_unclaimed() >= 1
         record = live.record("killed_at_the_task_level")
         assert (record["status"], record["reason"]) == ("unclaimed", "lost_callback")
         retried = command(live, "retry", "killed_at_the_task_level", RUN)

@@ -18,11 +18,13 @@ import redis
 from airflow.sdk.exceptions import AirflowFailException
 
 from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry
+from dag_retry._callback import deployment
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis import counter, due
 from dag_retry._redis.scripts import script
 from dag_retry.sweeper.sweeper import Sweeper
 from tests.contexts import dag_failed, dag_succeeded, task_failed, task_lost
+from tests.deployment import connected_to
 
 Kind = Literal["task", "lost", "dag", "success", "sweeper"]
 
@@ -100,9 +102,10 @@ class Flow:
     def __init__(self, cap: int, *, repeats: bool = True, hopeless: Collection[int] = (), **policy: Any) -> None:
         told = lambda context: self.ask(Request("hook", context["dag_retry"].status.value))  # noqa: E731
         hooks: Any = {"on_exhausted": told, "on_blocked": told, "on_skipped": told}
-        where: Any = {"api": "http://user:password@airflow"}
-        self._retry = DagRetry(cap, redis=AskingRedis(self), **where, **hooks, **policy)
-        self._sweeper = Sweeper(AskingRedis(self), **where)
+        self._retry = DagRetry(cap, **hooks, **policy)
+        self._redis = AskingRedis(self)
+        with self._deployed():
+            self._sweeper = Sweeper(deployment.outbox(self._redis))
         self._sweeper._holder._hooks = Hooks(**hooks)
         self._hopeless = hopeless
         self._repeats = repeats
@@ -144,9 +147,15 @@ class Flow:
         raise Asked(request)
 
     @contextmanager
+    def _deployed(self) -> Iterator[None]:
+        with connected_to(self._redis), patch("dag_retry._airflow.settings.api"):
+            yield
+
+    @contextmanager
     def _as(self, callback: Callback) -> Iterator[None]:
         names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=callback.name))
         with (
+            self._deployed(),
             patch("dag_retry._callback.finish.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._airflow.sdk.count", lambda *_: None),

@@ -98,7 +98,7 @@ _SECONDS = Parser(
 
 
 def _hook(name: str, when: str) -> Option:
-    return Option(_LIST, f"Functions, module:function, that are called {when}.", example=f"our_alerts:{name}")
+    return Option(_LIST, f"Hooks, module:function, called {when}.", example=f"our_alerts:{name}")
 
 
 OPTIONS: dict[str, Option] = {
@@ -130,7 +130,10 @@ OPTIONS: dict[str, Option] = {
         "failed",
     ),
     "run_on_latest_version": Option(
-        _FLAG, "Whether an attempt runs with the latest version of the Dag.", False, "True"
+        _FLAG,
+        "Whether an attempt runs with the latest version of the Dag; else Airflow's own settings of that name decide.",
+        False,
+        "True",
     ),
     "retry_on": Option(
         _LIST,
@@ -169,7 +172,8 @@ OPTIONS: dict[str, Option] = {
     ),
     "namespace": Option(
         _TEXT,
-        "The hash tag of all keys in Redis: one for each deployment or team that shares a Redis.",
+        "The hash tag of all keys in Redis, of letters, digits, '.', '_' and '-': one for each deployment or team that "
+        "shares a Redis.",
         NAMESPACE,
         "team-a",
     ),

@@ -90,7 +90,10 @@ def api() -> ApiSettings:
     else:
         where, prefix = f"the section [{section.SECTION}]", "api_"
         given = connections.url_parts(_api_url(), section.named("api_url"))
-        given |= {name: text for name in ApiSettings._fields[1:] if (text := section.configured(f"api_{name}"))}
+        found = {name: text for name in ApiSettings._fields[1:] if (text := section.configured(f"api_{name}"))}
+        if twice := [f"api_{name}" for name in given if name in found]:
+            raise ConfigError(f"{section.named('api_url')} holds a login, and {', '.join(twice)} too: keep one")
+        given |= found
     for secret in ("token", "password", "client_secret"):
         sdk.mask(given.get(secret))
     _mask_passwords(given.get("proxy", ""))
@@ -162,13 +165,13 @@ def _check_way(given: dict[str, str], where: str, prefix: str) -> None:
     """
     if not given.get("token_path", "/").startswith("/"):
         raise ConfigError(
-            f"{prefix}token_path does not begin with a slash (in {where}): use a path below the address, e.g. "
+            f"{prefix}token_path does not begin with a slash (set in {where}): use a path below the address, e.g. "
             f"{OPTIONS['api_token_path'].example}"
         )
     if "ca_file" in given and not Path(given["ca_file"]).is_file():
         raise ConfigError(
-            f"{prefix}ca_file is {given['ca_file']!r} (in {where}), and there is no such file here: name the PEM file "
-            "of your CA, wherever tasks and the dag processor run"
+            f"{prefix}ca_file is {given['ca_file']!r}, and there is no such file here (set in {where}): name the PEM "
+            "file of your CA, wherever tasks and the dag processor run"
         )
     if "proxy" in given:
         try:
