@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -91,6 +92,21 @@ class TestSection:
             section.get(name)
         said = str(error.value)
         assert said.startswith(f"[dag_retry] {name} (AIRFLOW__DAG_RETRY__{name.upper()}) is {text!r}: {right}")
+
+    def test_a_dag_file_asks_for_each_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow.sdk.configuration import conf
+
+        asked: Counter[str] = Counter()
+        get = conf.get
+
+        def count(section: str, key: str, **options: Any) -> Any:
+            asked[key] += section == "dag_retry"
+            return get(section, key, **options)
+
+        monkeypatch.setattr(conf, "get", count)
+        DagRetry(max_attempts=3).dag_args()
+        assert asked.total() == len(asked) == 20
+        assert not asked.keys() & {"redis_url", "namespace", "api_url", "max_attempts"}
 
     def test_an_argument_wins(self, deploy: Any) -> None:
         deploy(max_attempts="many")

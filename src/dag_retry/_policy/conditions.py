@@ -22,7 +22,7 @@ Kind: TypeAlias = type[BaseException] | str
 class Conditions(NamedTuple):
     """What must hold for a failure to be retried; the parameters are those of ``DagRetry``.
 
-    The Dag level knows no exception: there a task-level callback has left its verdict in the record.
+    The Dag level knows no exception. It goes by what a task-level callback has recorded.
     """
 
     retry_on: Sequence[Kind]
@@ -40,9 +40,9 @@ class Conditions(NamedTuple):
         retry_if: Callable[[Any], object] | None,
         reasons: str | Sequence[str] | None,
     ) -> Conditions:
-        """Return the conditions that arguments of ``DagRetry``, or options of the section, say.
+        """Return the conditions of these arguments of ``DagRetry``, and of the section's options for the others.
 
-        :raises ConfigError: one of them is not usable.
+        :raises ConfigError: an argument or option is not usable.
         """
         if retry_if is not None and not callable(retry_if):
             raise ConfigError(f"retry_if is {retry_if!r}: use a function of the context")
@@ -62,14 +62,14 @@ class Conditions(NamedTuple):
         )
 
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
-        """Return why a failure is not to be retried, as a code; empty where it is.
+        """Return the code that says why a failure is not retried; empty where the failure is retried.
 
-        :raises ConfigError: a name is that of no exception, or ``retry_if`` failed.
+        :raises ConfigError: a name names no exception, or ``retry_if`` failed.
         """
         reason = context.get("reason")
         if reason is not None and reason not in self.reasons:
             return "reason_not_retryable"
-        # At a time-out or a deadlock the context names some task that has not failed.
+        # After a time-out or a deadlock the context names a task that has not failed.
         if self.task_ids and reason in (None, "task_failure") and failure.failed_try.task_id not in self.task_ids:
             return "task_not_retryable"
         exception = context.get("exception")
@@ -108,7 +108,7 @@ def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
 
 
 def _may_exist(name: str) -> bool:
-    """Tell whether there may be such an exception, without importing what the Dag file has not."""
+    """Tell whether an exception of this name may exist. No module is imported that the Dag file has not imported."""
     module, _, _ = name.rpartition(".")
     if not module or module in sys.modules:
         try:

@@ -1,4 +1,4 @@
-"""The hooks: who is told what became of a run."""
+"""The hooks: functions and notifiers that are told what became of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# airflow.sdk.Context is a TypedDict, which takes no key of ours; the callbacks must fit where it is asked for.
+# Airflow's own type, airflow.sdk.Context, is a TypedDict that takes no key of ours.
 Context: TypeAlias = Any
 Hook = Callable[[Any], Any]
 
@@ -30,23 +30,23 @@ _NAMES = {
 
 
 class Hooks:
-    """The hooks of a Dag, or, where nothing is given, those of the section ``[dag_retry]``.
+    """The hooks of a Dag. Those of the section ``[dag_retry]`` stand in where a Dag has none.
 
-    :param given: by the names of ``DagRetry``'s parameters: one or a list of each, None for the section's.
-    :raises ConfigError: one is not callable, or a name in the section is not ``module:function``.
+    :param given: hooks, one or a list, by the names of ``DagRetry``'s parameters; None for the section's.
+    :raises ConfigError: a hook is not callable, or a name in the section is not ``module:function``.
     """
 
     def __init__(self, **given: Hook | Sequence[Hook] | None) -> None:
         self._hooks = {name: listed(name, given.get(name)) for name in set(_NAMES.values())}
 
     def tell(self, context: Context, status: Status, what: Claim | RunRecord, reason: str) -> None:
-        """Call the hooks of a status, each of them whatever became of the others.
+        """Call every hook of a status, also after one has failed.
 
-        :param context: what the hooks are called with; it holds the :class:`Outcome` under ``dag_retry`` then.
+        :param context: what the hooks are called with; the :class:`Outcome` is put into it as ``dag_retry``.
         :param status: where the run stands.
         :param what: the claim or the record.
         :param reason: why, as a code.
-        :raises Exception: the first that a hook raised.
+        :raises Exception: what the first failed hook raised.
         """
         from dag_retry._types import Outcome
 
@@ -70,8 +70,10 @@ class Hooks:
 
 
 def listed(name: str, given: Any) -> list[Hook]:
-    """Return callbacks, of which one may stand alone, as a list.
+    """Return callbacks as a list.
 
+    :param name: the argument that holds them.
+    :param given: one callback, or a list; None for the section's.
     :raises ConfigError: one is not callable.
     """
     hooks = [_Named(name, each) if given is None else each for each in section.listed(name, given)]
@@ -82,7 +84,7 @@ def listed(name: str, given: Any) -> list[Hook]:
 
 
 class _Named:
-    """A hook of the section, which is imported when it is called: a Dag file need not have it."""
+    """A hook of the section. It is imported when it is called, so that parsing a Dag file does not load it."""
 
     def __init__(self, name: str, path: str) -> None:
         if ":" not in path:

@@ -1,4 +1,4 @@
-"""What is retried, how often, when and how: all that a Dag, and the operator of a single run, can choose."""
+"""What is retried, how often, when and how: what a Dag chooses, or whoever triggers a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OVERRIDES = "dag_retry"
 class Policy(NamedTuple):
     """The policy of a Dag, or of one run; the parameters are those of ``DagRetry``.
 
-    :param longest_delay: what a record can keep.
+    :param longest_delay: a record is kept no longer while its run waits.
     :param enabled: whether this run is retried at all.
     """
 
@@ -41,13 +41,13 @@ class Policy(NamedTuple):
     enabled: bool = True
 
     def of_run(self, context: Mapping[str, Any]) -> Policy:
-        """Return the policy of a run: the limits that its Dag's params, or its own conf, hold under ``dag_retry``.
+        """Return the policy of a run, with the limits that its Dag's params or its own conf hold under ``dag_retry``.
 
         :param context: what Airflow gave to the callback.
-        :raises ConfigError: such a limit is not usable, or above ``max_attempts_limit``.
+        :raises ConfigError: a limit is not usable, or above ``max_attempts_limit``.
         """
         of_dag = (context.get("params") or {}).get(OVERRIDES)
-        # A run's conf may stand in the params too; the nearest wins.
+        # A run's conf may stand in the params too. The run's own limits win.
         of_run = (getattr(context["dag_run"], "conf", None) or {}).get(OVERRIDES)
         policy = self
         for where, overrides in ((f"params[{OVERRIDES!r}]", of_dag), (f"dag_run.conf[{OVERRIDES!r}]", of_run)):
@@ -56,24 +56,24 @@ class Policy(NamedTuple):
         return policy
 
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
-        """Return why a failure is not to be retried, as a code; empty where it is.
+        """Return the code that says why a failure is not retried; empty where the failure is retried.
 
         :raises ConfigError: a condition can't be evaluated.
         """
         return self.conditions.skip(failure, context) if self.enabled else "disabled"
 
     def delays_before(self) -> list[timedelta]:
-        """Return the delay before each attempt; the last one holds for all that follow.
+        """Return the delay before each attempt; the last one holds for all further attempts.
 
-        :raises ConfigError: the function that says it failed, or a delay is longer than a record can keep.
+        :raises ConfigError: the ``delay`` function failed, or a delay is longer than a record is kept.
         """
         return self.delays.before(self.max_attempts, longest=self.longest_delay)
 
     def options(self, reason: str | None) -> set[ClearOption]:
         """Return how the run is to be cleared.
 
-        :param reason: Airflow's reason at the Dag level. After a time-out or a deadlock the tasks that were not done
-            have not failed, and clearing the failed ones would not run them.
+        :param reason: Airflow's reason at the Dag level. After a time-out or a deadlock, unfinished tasks have not
+            failed. To clear only failed tasks would not run them.
         """
         chosen: dict[ClearOption, bool] = {
             "only_failed": self.scope == "failed" and reason == "task_failure",

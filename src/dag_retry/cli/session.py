@@ -45,7 +45,7 @@ def connected() -> Iterator[Session]:
 
 
 def operator() -> str:
-    """Return who acts, for the events: user and host."""
+    """Return who acts, as the events show it: user and host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
@@ -54,7 +54,7 @@ def operator() -> str:
 
 
 def json_argument(parser: argparse.ArgumentParser) -> None:
-    """Add what scripts want."""
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="answer in JSON; times are ms since the epoch")
 
 
@@ -70,14 +70,14 @@ def dag_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def limit_argument(parser: argparse.ArgumentParser, default: int) -> None:
-    """Add how many at most."""
+    """Add ``--limit``."""
     parser.add_argument("--limit", type=positive, default=default, help=f"how many at most (default: {default})")
 
 
 def positive(text: str) -> int:
     """Return a whole number of 1 or more.
 
-    :raises argparse.ArgumentTypeError: it is none.
+    :raises argparse.ArgumentTypeError: the text is no such number.
     """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
@@ -87,7 +87,7 @@ def positive(text: str) -> int:
 def age(text: str) -> int:
     """Return an age in ms.
 
-    :raises argparse.ArgumentTypeError: it is none.
+    :raises argparse.ArgumentTypeError: the text is no age.
     """
     found = re.fullmatch(r"(\d{1,9})([smhd])", text)
     if not found:

@@ -32,7 +32,7 @@ _REDIS_TRY = 1.0
 
 
 class Sweeper:
-    """Takes what is due, and finds failed runs that no callback has claimed. Any number may run at once.
+    """Takes due runs, and finds failed runs that no callback has claimed. Any number of sweepers may run at once.
 
     A sweeper reads no Dag files, so it calls the hooks of the section ``[dag_retry]``. Their context holds ``dag_id``,
     ``run_id`` and the :class:`Outcome` under ``dag_retry``.
@@ -62,7 +62,7 @@ class Sweeper:
         :param go_on: asked before each run.
         :return: how long it is until the next run is due, None where there is none.
         :raises CounterError: Redis failed.
-        :raises ClearUnconfirmed: Airflow gives no clear answers; what was taken stays due, and so does the rest.
+        :raises ClearUnconfirmed: Airflow gives no clear answer. The run that was taken stays due, and so do the others.
         """
         while True:
             runs, wait = self._outbox.due()
@@ -75,11 +75,11 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for runs that failed, and whose failure no callback has claimed: they need a human.
+        """Look for failed runs whose failure no callback has claimed: they need a human.
 
-        A task that is killed calls nobody back, and the Dag-level callback can be lost too.
+        A killed task calls nobody back, and the Dag-level callback can be lost too.
 
-        :return: how many were found that were not known.
+        :return: how many new ones were found.
         :raises DagRetryError: Redis failed, or Airflow refused, or gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
@@ -99,7 +99,7 @@ class Sweeper:
                         run.dag_id,
                         run.run_id,
                     )
-        # A run may be recorded as failed a moment after the time that it bears.
+        # Airflow may record a run as failed a moment after the run's `end_date`.
         self._looked_until = until - timedelta(minutes=1)
         return found
 
@@ -113,7 +113,7 @@ class Sweeper:
             return  # blocked, and told
         except DagRetryError:
             raise
-        except Exception:  # noqa: BLE001 (a hook's, which was logged: what it was to tell stays due)
+        except Exception:  # noqa: BLE001 (of a hook, and logged: the ending stays due, to be told again)
             return
 
 

@@ -1,4 +1,4 @@
-"""Airflow: is it reachable and new enough, does it let us in, may we clear, and does a callback have the time to."""
+"""Checks of Airflow: reachable, new enough, a login that may clear, and time enough for a callback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis: is it reachable and new enough, open to the scripts, and does it keep what it is told."""
+"""Checks of Redis: reachable, new enough, open to the scripts, and sure to keep what is written."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def examine(client: Any) -> Iterator[Finding]:
 
 
 def not_connected(error: ConfigError | CounterError) -> Finding:
-    """Return what it means that there is not even a client."""
+    """Return the finding of an error that came before there was a client."""
     if isinstance(error, CounterError):
         return refused("Redis", error)
     return Finding("Redis", "fault", "its settings are not usable", str(error))
 
 
 def _holder(client: Any, keys: Keys) -> Any:
-    """Return a client of the node that holds the keys: of a Cluster only that one matters."""
+    """Return a client of the node that holds the keys: in a Cluster, only that node matters."""
     if hasattr(client, "get_node_from_key"):
         return client.get_redis_connection(client.get_node_from_key(keys.events()))
     return client
@@ -96,7 +96,7 @@ def _rights(client: Any, keys: Keys) -> Iterator[Finding]:
         return
     if not refusals:
         yield Finding(check, "ok", "may run, and each of their commands is allowed")
-    # Memory that is full is one fault, however many commands it keeps from being carried out.
+    # Full memory is one fault, however many commands it stops.
     commands: dict[str, list[str]] = {}
     for command, _, said in (refusal.partition(": ") for refusal in refusals):
         commands.setdefault(said, []).append(command)
