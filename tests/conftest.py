@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import fakeredis
@@ -11,7 +12,7 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter
-from tests import servers
+from tests import deployment, servers
 
 # No test reads the configuration of the machine it runs on; Airflow does when it is imported, before any fixture.
 _home = tempfile.TemporaryDirectory(prefix="dag-retry-tests-")
@@ -52,3 +53,9 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def counter(client: Any) -> AttemptCounter:
     return AttemptCounter(client)
+
+
+@pytest.fixture
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set options of the section, and as ``redis`` a client for all that connect."""
+    return partial(deployment.deploy, monkeypatch)

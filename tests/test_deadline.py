@@ -48,23 +48,25 @@ def within(seconds: float) -> Iterator[None]:
     assert time.monotonic() - begin < 1.1 * seconds
 
 
-def test_redis_is_silent(silent: str, httpserver: HTTPServer) -> None:
+def test_redis_is_silent(silent: str, httpserver: HTTPServer, deploy: Any) -> None:
     stub = StubApi(httpserver)
-    retry = DagRetry(2, redis=f"redis://{silent}/0", api=stub.url)
+    deploy(redis=f"redis://{silent}/0", api_url=stub.url)
+    retry = DagRetry(2)
     with within(BUDGET), pytest.raises(CounterError, match="no answer in time"):
         retry.on_failure(task_failed())
     assert stub.seen == []
 
 
-def test_the_api_is_silent(silent: str, server: RedisServer) -> None:
-    retry = DagRetry(2, redis=server.url, api=f"http://retry:s3cret@{silent}")
+def test_the_api_is_silent(silent: str, server: RedisServer, deploy: Any) -> None:
+    deploy(redis=server.url, api_url=f"http://retry:s3cret@{silent}")
+    retry = DagRetry(2)
     with within(BUDGET), pytest.raises(ClearUnconfirmed):
         retry.on_failure(task_failed())
     record: Any = retry.read("daily_load", "run")
     assert (record.status, record.due_at > record.updated_at) == (Status.CLAIMED, True)
 
 
-def test_redis_falls_silent_after_the_look(server: RedisServer, httpserver: HTTPServer) -> None:
+def test_redis_falls_silent_after_the_look(server: RedisServer, httpserver: HTTPServer, deploy: Any) -> None:
     """The claim can't be renewed then, so nothing is cleared."""
     stub = StubApi(httpserver)
 
@@ -73,7 +75,8 @@ def test_redis_falls_silent_after_the_look(server: RedisServer, httpserver: HTTP
         return None
 
     stub.faults = [None, stop_redis]
-    retry = DagRetry(2, redis=server.url, api=stub.url.replace("http://", "http://retry:s3cret@"))
+    deploy(redis=server.url, api_url=stub.url.replace("http://", "http://retry:s3cret@"))
+    retry = DagRetry(2)
     with within(BUDGET), pytest.raises(CounterError, match="no answer in time"):
         retry.on_failure(task_failed())
     assert stub.clears == 0
@@ -83,7 +86,7 @@ def test_redis_falls_silent_after_the_look(server: RedisServer, httpserver: HTTP
     assert (stub.clears, record.status, record.attempt) == (1, Status.RETRYING, 1)
 
 
-def test_redis_falls_silent_after_the_clear(server: RedisServer, httpserver: HTTPServer) -> None:
+def test_redis_falls_silent_after_the_clear(server: RedisServer, httpserver: HTTPServer, deploy: Any) -> None:
     stub = StubApi(httpserver)
 
     def stop_redis(stub: StubApi, request: Request) -> Response | None:
@@ -91,7 +94,8 @@ def test_redis_falls_silent_after_the_clear(server: RedisServer, httpserver: HTT
         return None
 
     stub.faults = [None, None, stop_redis]
-    retry = DagRetry(2, redis=server.url, api=stub.url.replace("http://", "http://retry:s3cret@"))
+    deploy(redis=server.url, api_url=stub.url.replace("http://", "http://retry:s3cret@"))
+    retry = DagRetry(2)
     with within(BUDGET), pytest.raises(CounterError, match="no answer in time"):
         retry.on_failure(task_failed())
     server.send(signal.SIGCONT)
@@ -101,10 +105,13 @@ def test_redis_falls_silent_after_the_clear(server: RedisServer, httpserver: HTT
     assert (stub.clears, record.status, record.attempt) == (1, Status.RETRYING, 1)
 
 
-def test_the_dag_processor_has_no_time_left(silent: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dag_processor_has_no_time_left(
+    silent: str, server: RedisServer, deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One process calls back for all runs of a Dag file: the last of many is at least claimed, and thus due."""
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT", "0.1")
-    retry = DagRetry(2, redis=server.url, api=f"http://retry:s3cret@{silent}")
+    deploy(redis=server.url, api_url=f"http://retry:s3cret@{silent}")
+    retry = DagRetry(2)
     with within(1.5), pytest.raises(ClearUnconfirmed):
         retry.on_failure(dag_failed())
     record: Any = retry.read("daily_load", "run")

@@ -148,6 +148,20 @@ class TestRedis:
     def test_no_setting(self, doctor: Doctor) -> None:
         assert "[dag_retry] redis_url" in doctor.only("Redis")["remedy"]
 
+    def test_a_connection_that_is_not_there(self, doctor: Doctor) -> None:
+        doctor.set(redis_conn_id="nobodys")
+        finding = doctor.only("Redis")
+        assert finding["found"] == "AirflowNotFoundException"
+        assert "the Airflow Connection 'nobodys' was not found: make it" in finding["remedy"]
+
+    def test_by_a_connection(self, doctor: Doctor) -> None:
+        server = doctor.redis(*AOF)
+        doctor.monkeypatch.setenv("AIRFLOW_CONN_COUNTER", server.url)
+        doctor.set(redis_url=None, redis_conn_id="counter")
+        assert doctor.find() == (0, {})
+        doctor.set(redis_url=server.url)
+        assert "redis_url too: keep one" in doctor.only("Redis")["remedy"]
+
     @pytest.mark.parametrize("right", ["eval", "evalsha"])
     def test_acl_without_scripts(self, doctor: Doctor, right: str) -> None:
         self.as_user(doctor, f"{RIGHTS} {READS} +info -{right}")
@@ -253,6 +267,18 @@ class TestAirflow:
     def test_no_setting(self, doctor: Doctor) -> None:
         doctor.set(api_username=None, api_password=None)
         assert "no credentials" in doctor.only("Airflow's API")["remedy"]
+
+    def test_a_connection_that_is_not_there(self, doctor: Doctor) -> None:
+        doctor.set(api_url=None, api_username=None, api_password=None, api_conn_id="nobodys")
+        assert "the Airflow Connection 'nobodys' was not found" in doctor.only("Airflow's API")["remedy"]
+
+    def test_by_a_connection(self, doctor: Doctor) -> None:
+        there = doctor.airflow.url.replace("http://", "http://retry:s3cret@")
+        doctor.monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW", there)
+        doctor.set(api_url=None, api_username=None, api_password=None, api_conn_id="airflow")
+        assert doctor.find() == (0, {})
+        doctor.set(api_password="s3cret")
+        assert "api_password too: keep one" in doctor.only("Airflow's API")["remedy"]
 
     def test_expired_token(self, doctor: Doctor) -> None:
         doctor.set(api_username=None, api_password=None, api_token="that-is-over")

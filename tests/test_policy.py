@@ -103,13 +103,19 @@ class TestDelays:
         [
             {"delay": timedelta(days=31)},
             {"delay": HOUR, "backoff": 10, "max_attempts": 30},
-            {"delay": HOUR, "ttl": HOUR},
             {"delay": S, "jitter": timedelta.max},
         ],
     )
     def test_longer_than_a_record_is_kept(self, options: Any) -> None:
         with pytest.raises(ConfigError, match="the record of a run is kept for"):
             DagRetry(**options)
+
+    def test_longer_than_the_ttl_of_the_section(self, put: Any) -> None:
+        put(ttl="7200")
+        DagRetry(delay=HOUR)
+        put(ttl="3600")
+        with pytest.raises(ConfigError, match="the record of a run is kept for"):
+            DagRetry(delay=HOUR)
 
     def test_a_function_that_fails(self) -> None:
         with pytest.raises(ConfigError, match="called for attempt 1, raised ZeroDivisionError"):
@@ -289,7 +295,7 @@ class TestOverrides:
 
 
 def test_every_parameter_is_described() -> None:
-    """In the docstring and in the README's table of settings."""
+    """In the docstring and in the README's tables of settings."""
     parameters = set(inspect.signature(DagRetry).parameters)
     described = set(re.findall(r":param (\w+):", inspect.getdoc(DagRetry) or ""))
     assert described == parameters

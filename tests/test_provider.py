@@ -8,125 +8,111 @@ import sys
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import fakeredis
 import jsonschema
 import pytest
 
 from dag_retry import ConfigError, DagRetry
-from dag_retry._airflow import sdk, settings
+from dag_retry._airflow import section, settings
+from dag_retry._airflow.connections import EXTRAS
+from dag_retry._airflow.options import OPTIONS, Option
+from dag_retry._airflow.settings import ApiSettings
+from dag_retry._callback import deployment
 from dag_retry.plugin.connections import CONNECTION_TYPES
-from dag_retry.plugin.options import OPTIONS
 from dag_retry.plugin.provider import get_provider_info
+from tests import settings_table
 
 
-def read_settings(monkeypatch: pytest.MonkeyPatch, options: dict[str, str]) -> tuple[set[str], list[object]]:
-    """Have everything look for what nobody has given it: which options are asked for, and what is found."""
+def test_every_option_is_read_by_somebody(deploy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other: each name that is read is looked up in the table."""
     asked = set()
 
-    def option(key: str) -> str | None:
-        asked.add(key)
-        return options.get(key)
+    class Asking(dict[str, Option]):
+        def __getitem__(self, name: str) -> Option:
+            asked.add(name)
+            return super().__getitem__(name)
 
-    monkeypatch.setattr(sdk, "option", option)
-    monkeypatch.setattr(sdk, "connection", lambda _: None)
-    monkeypatch.setattr(sdk, "base_url", lambda: "https://airflow.example.com")
-    monkeypatch.setattr(sdk, "mask", lambda _: None)
-    retry = DagRetry()
-    found: list[object] = [retry._policy, retry._counting]
-    for setting in (settings.redis_url, settings.api):
-        try:
-            found.append(setting(None))
-        except ConfigError as error:
-            found.append(str(error))
-    return asked, found
-
-
-def test_the_options_are_those_that_the_code_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, _ = read_settings(monkeypatch, {})
+    monkeypatch.setattr(section, "OPTIONS", Asking(OPTIONS))
+    client = fakeredis.FakeRedis()
+    deploy(redis=client, api_url="https://u:p@af")
+    DagRetry()
+    deployment.counter(client)
+    settings.api()
+    with pytest.raises(ConfigError, match="redis_url"):
+        settings.redis_url()
 
     assert set(OPTIONS) == asked
 
 
-def test_the_defaults_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow answers with the default of a provider where nothing is set."""
-    defaults = {name: option.default for name, option in OPTIONS.items() if option.default is not None}
-
-    _, with_defaults = read_settings(monkeypatch, defaults)
-    _, without = read_settings(monkeypatch, {})
-
-    assert with_defaults == without
-
-
-@pytest.mark.parametrize(
-    "kind", [{"api_token"}, {"api_username", "api_password"}, {"api_client_id", "api_client_secret"}]
-)
-def test_the_examples_are_usable(monkeypatch: pytest.MonkeyPatch, kind: set[str], tmp_path: Path) -> None:
+def test_the_examples_go_together(deploy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever copies all examples of one way to log in has a deployment."""
     (tmp_path / "our_alerts.py").write_text("retry = exhausted = blocked = skipped = succeeded = print")
     monkeypatch.syspath_prepend(tmp_path)
-    credentials = {
-        "api_token",
-        "api_username",
-        "api_password",
-        "api_client_id",
-        "api_client_secret",
-        "api_token_callable",
-    }
-    left_out = credentials - kind | {"api_ca_file"}
-    examples = {name: option.example for name, option in OPTIONS.items() if option.example and name not in left_out}
+    left_out = {"api_ca_file", "redis_conn_id", "api_conn_id"}
+    ways = {"api_token", "api_token_callable", "api_username", "api_password", "api_client_id", "api_client_secret"}
+    deploy(**{name: option.example for name, option in OPTIONS.items() if name not in left_out | ways})
+    for way in (
+        {"api_token"},
+        {"api_token_callable"},
+        {"api_username", "api_password"},
+        {"api_client_id", "api_client_secret"},
+    ):
+        deploy(**{name: OPTIONS[name].example if name in way else None for name in ways})
 
-    _, (policy, _, redis_url, api) = read_settings(monkeypatch, examples)
-
-    assert (policy.max_attempts, policy.scope, redis_url) == (5, "failed", OPTIONS["redis_url"].example)  # type: ignore[attr-defined]
-    assert api.url == "https://airflow.example.com"  # type: ignore[attr-defined]
+        policy = DagRetry()._policy
+        assert (policy.max_attempts, policy.scope) == (5, "failed")
+        assert settings.redis_url() == OPTIONS["redis_url"].example
+        assert settings.api().url == "https://airflow.example.com"
 
 
 def test_secrets_are_marked_as_such() -> None:
-    for name, option in OPTIONS.items():
-        assert option.sensitive == any(
-            word in name for word in ("redis_url", "_token", "password", "secret", "proxy")
-        ) - (name in ("api_token_callable", "api_token_path")), name
+    assert {name for name, option in OPTIONS.items() if option.secret} == {
+        "redis_url",
+        "api_token",
+        "api_password",
+        "api_client_secret",
+        "api_proxy",
+    }
 
 
-def test_the_form_has_the_extras_that_the_code_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_has_the_tables_of_all_options() -> None:
+    """Where it has not: ``python -m tests.settings_table``."""
+    readme = settings_table.README.read_text(encoding="utf-8")
+    assert settings_table.refreshed(readme) == readme
+    rows = "".join(settings_table.tables().values())
+    assert all(f"| `{name}` |" in rows for name in OPTIONS)
+
+
+def test_the_form_has_the_extras_that_the_code_reads(deploy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An extra that the form shows and nobody reads would be a lie, and one that it lacks would not be found."""
     fields = {kind["connection-type"]: set(kind["conn-fields"]) for kind in CONNECTION_TYPES}
-    asked = set()
+    assert fields["dag_retry_api"] == set(EXTRAS)
 
-    class Extras(dict[str, Any]):
-        def get(self, key: str, default: Any = None) -> Any:
-            asked.add(key)
-            return super().get(key, default)
-
-    login = {"conn_type": "x", "host": "h", "port": 1, "schema": "", "login": "u", "password": "p"}
-    connection = SimpleNamespace(**login, extra_dejson=Extras())
-    monkeypatch.setattr(sdk, "connection", lambda _: connection)
-    monkeypatch.setattr(sdk, "option", lambda _: None)
-    monkeypatch.setattr(sdk, "mask", lambda _: None)
-
-    settings.api(None)
-    assert fields["dag_retry_api"] == asked
-
-    connection.extra_dejson = {"db": 3, "ssl": True, "ssl_ca_certs": "/ca", "ssl_certfile": "/c", "ssl_keyfile": "/k"}
-    assert fields["dag_retry_redis"] == connection.extra_dejson.keys()
-    url = settings.redis_url(None)
-    assert url == "rediss://u:p@h:1/3?ssl_ca_certs=%2Fca&ssl_certfile=%2Fc&ssl_keyfile=%2Fk"
+    extras = {"db": 3, "ssl": True, "ssl_ca_certs": "/ca", "ssl_certfile": "/c", "ssl_keyfile": "/k"}
+    assert fields["dag_retry_redis"] == extras.keys()
+    login = {"conn_type": "dag_retry_redis", "host": "h", "port": 1, "login": "u", "password": "p"}
+    monkeypatch.setenv("AIRFLOW_CONN_COUNTER", json.dumps(login | {"extra": extras}))
+    deploy(redis_conn_id="counter")
+    assert settings.redis_url() == "rediss://u:p@h:1/3?ssl_ca_certs=%2Fca&ssl_certfile=%2Fc&ssl_keyfile=%2Fk"
 
 
-def test_a_field_that_was_left_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_that_was_left_empty_is_none(deploy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form may save an extra that nobody filled in as null, or as an empty text."""
-    connection = SimpleNamespace(
-        conn_type="x", host="h", port=None, schema=None, login=None, password=None, extra_dejson={}
-    )
-    monkeypatch.setattr(sdk, "connection", lambda _: connection)
-    monkeypatch.setattr(sdk, "option", lambda _: None)
-    for empty in (None, ""):
-        connection.extra_dejson = {"ssl": True, "db": empty, "ssl_ca_certs": empty, "ssl_keyfile": empty}
+    deploy(redis_conn_id="counter", api_conn_id="airflow")
 
-        assert settings.redis_url(None) == "rediss://h:6379/0"
-    connection.extra_dejson = {"ssl": True, "ssl_check_hostname": False}
-    assert settings.redis_url(None) == "rediss://h:6379/0?ssl_check_hostname=False"
+    def save(conn_id: str, host: str, **extras: object) -> None:
+        login = {"conn_type": "x", "host": host, "port": None, "schema": None, "login": None, "password": "p"}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id}", json.dumps(login | {"extra": extras}))
+
+    for empty in (None, ""):
+        save("COUNTER", "h", ssl=True, db=empty, ssl_ca_certs=empty, ssl_keyfile=empty)
+        assert settings.redis_url() == "rediss://:p@h:6379/0"
+        save("AIRFLOW", "https://af", **dict.fromkeys(EXTRAS, empty))
+        assert settings.api() == ApiSettings("https://af", token="p")
+    save("COUNTER", "h", ssl=True, ssl_check_hostname=False)
+    assert settings.redis_url() == "rediss://:p@h:6379/0?ssl_check_hostname=False"
 
 
 @pytest.mark.parametrize("schema", ["provider_info.schema.json", "provider.yaml.schema.json"])
@@ -163,3 +149,13 @@ print(sorted(loaded & {"redis", "requests", "fastapi", "sqlalchemy"}))
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert loaded.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_table_of_options_loads_nothing_of_airflow() -> None:
+    code = (
+        "import sys; from dag_retry.plugin.provider import get_provider_info; get_provider_info();"
+        "print(sorted({'redis', 'requests', 'airflow', 'tenacity', 'configparser'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"

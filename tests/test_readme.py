@@ -103,8 +103,8 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         name, _, value = line.partition("=")
         if name.startswith("AIRFLOW__DAG_RETRY__"):
             monkeypatch.setenv(name, value)
-    assert urlsplit(settings.redis_url(None)).hostname == "redis.example.com"
-    api = settings.api(None)
+    assert urlsplit(settings.redis_url()).hostname == "redis.example.com"
+    api = settings.api()
     assert (api.url, api.username, api.password) == ("https://airflow.example.com", "retry", "secret")
 
 

@@ -182,12 +182,10 @@ class TestWait:
                     with pytest.raises(CounterError, match="its user lacks a right"):
                         counter.claim("daily", str(rights), generation=0, max_attempts=2)
 
-    def test_dag_retry_clears_nothing(self, pair: Pair) -> None:
-        retrying = DagRetry(
-            redis=f"{pair.primary.url}?socket_timeout=0.2", api="http://u:p@127.0.0.1:9", wait_replicas=2
-        )
+    def test_dag_retry_clears_nothing(self, pair: Pair, deploy: Any) -> None:
+        deploy(redis=f"{pair.primary.url}?socket_timeout=0.2", api_url="http://u:p@127.0.0.1:9", wait_replicas=2)
         with pytest.raises(CounterError, match=r"only \d of 2 replicas"):
-            retrying.on_failure(task_failed())
+            DagRetry().on_failure(task_failed())
 
 
 @pytest.fixture(scope="module")

@@ -44,18 +44,20 @@ def told() -> list[tuple[str, Outcome]]:
 
 
 @pytest.fixture
-def make(client: Any, stub: StubApi, told: list[tuple[str, Outcome]]) -> Callable[..., DagRetry]:
+def api(stub: StubApi) -> str:
+    return stub.url.replace("http://", "http://retry:s3cret@")
+
+
+@pytest.fixture
+def make(client: Any, api: str, told: list[tuple[str, Outcome]], deploy: Any) -> Callable[..., DagRetry]:
+    deploy(redis=client, api_url=api)
+
     def hook(name: str) -> Callable[[Any], None]:
         return lambda context: told.append((name, context["dag_retry"]))
 
     def make(**options: Any) -> DagRetry:
-        defaults: dict[str, Any] = {
-            "max_attempts": 2,
-            "redis": client,
-            "api": stub.url.replace("http://", "http://retry:s3cret@"),
-        }
         hooks = {name: hook(name) for name in ("on_retry", "on_exhausted", "on_blocked", "on_succeeded")}
-        return DagRetry(**(defaults | hooks | options))
+        return DagRetry(**({"max_attempts": 2} | hooks | options))
 
     return make
 
@@ -68,6 +70,11 @@ def retry(make: Callable[..., DagRetry]) -> DagRetry:
 @pytest.fixture(autouse=True)
 def info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="dag_retry")
+
+
+def nowhere() -> str:
+    """Where no API answers."""
+    return f"http://retry:s3cret@127.0.0.1:{free_port()}"
 
 
 def record(retry: DagRetry) -> RunRecord:
@@ -193,10 +200,10 @@ class TestHeartbeatTimeout:
         retry.on_failure(heartbeat_timeout())
         assert client.keys() == []
 
-    def test_api_away(self, make: Any, client: Any, caplog: pytest.LogCaptureFixture) -> None:
-        away = make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
+    def test_api_away(self, retry: DagRetry, client: Any, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
+        deploy(api_url=nowhere())
         with pytest.raises(ClearUnconfirmed):
-            away.on_failure(heartbeat_timeout())
+            retry.on_failure(heartbeat_timeout())
         assert "NOT retried, nothing was cleared" in caplog.text
         assert client.keys() == []
 
@@ -292,20 +299,23 @@ class TestWeather:
 
     def test_outage_leaves_the_claim_for_the_dag_level(
         self,
-        make: Any,
+        retry: DagRetry,
         stub: StubApi,
+        api: str,
         told: Any,
+        deploy: Any,
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "2")
-        away = make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
+        deploy(api_url=nowhere())
         with pytest.raises(ClearUnconfirmed):
-            away.on_failure(task_failed())
+            retry.on_failure(task_failed())
         assert "attempt 1 of 2 is claimed, and it is not known whether the run was cleared" in caplog.text
-        assert record(away).status is Status.CLAIMED
-        assert record(away).due_at > record(away).updated_at
-        make().on_failure(dag_failed())
+        assert record(retry).status is Status.CLAIMED
+        assert record(retry).due_at > record(retry).updated_at
+        deploy(api_url=api)
+        retry.on_failure(dag_failed())
         assert (stub.clears, names(told)) == (1, ["on_retry"])
 
     @pytest.mark.parametrize(
@@ -318,14 +328,22 @@ class TestWeather:
         ],
     )
     def test_a_clear_that_came_after_the_run_had_failed(
-        self, make: Any, stub: StubApi, ti_state: str | None, run_state: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        retry: DagRetry,
+        stub: StubApi,
+        api: str,
+        deploy: Any,
+        ti_state: str | None,
+        run_state: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Airflow leaves such a run failed, with tasks that nobody schedules: it is queued, and not cleared again."""
         monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "2")
+        deploy(api_url=nowhere())
         with pytest.raises(ClearUnconfirmed):
-            make(api=f"http://retry:s3cret@127.0.0.1:{free_port()}").on_failure(task_failed())
+            retry.on_failure(task_failed())
+        deploy(api_url=api)
         stub.ti_id, stub.ti_state, stub.run_state = "try-1", ti_state, run_state
-        retry = make()
         retry.on_failure(dag_failed())
         stranded = run_state == "failed" and ti_state != "failed"
         assert stub.run_state == ("queued" if stranded else run_state)
@@ -344,8 +362,8 @@ class TestWeather:
         assert "is blocked (http_403)" in caplog.text
         assert client.zrange("{dag-retry}:v1:attention", 0, -1) == ["daily_load:run"]
 
-    def test_no_credentials_is_blocked(self, make: Any, stub: StubApi, told: Any) -> None:
-        retry = make(api=stub.url)
+    def test_no_credentials_is_blocked(self, retry: DagRetry, stub: StubApi, told: Any, deploy: Any) -> None:
+        deploy(api_url=stub.url)
         with pytest.raises(ClearRefused, match="api_token"):
             retry.on_failure(task_failed())
         assert (stub.clears, names(told), record(retry).reason) == (0, ["on_blocked"], "config")
@@ -362,39 +380,87 @@ class TestRedisAway:
         return f"redis://:s3cret@127.0.0.1:{free_port()}/0"
 
     def test_nothing_is_cleared_and_the_log_says_so(
-        self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture
+        self, retry: DagRetry, stub: StubApi, deploy: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
+        deploy(redis=self.url())
         with pytest.raises(CounterError, match="ConnectionError"):
-            make(redis=self.url()).on_failure(task_failed())
+            retry.on_failure(task_failed())
         assert stub.seen == []
         assert "run 'run' of Dag 'daily_load' failed and was NOT retried, nothing was cleared" in caplog.text
         assert "s3cret" not in caplog.text
 
-    def test_ids_that_look_like_a_format(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def test_ids_that_look_like_a_format(self, retry: DagRetry, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
+        deploy(redis=self.url())
         context = task_failed() | {"dag_run": dag_run(run_id="100 %s %d %(x)s {0}")}
         with pytest.raises(CounterError):
-            make(redis=self.url()).on_failure(context)
+            retry.on_failure(context)
         assert "run '100 %s %d %(x)s {0}' of Dag 'daily_load' failed and was NOT retried" in caplog.text
 
-    def test_silent(self, make: Any, stub: StubApi) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(CounterError, match="TimeoutError"):
-            make(redis=f"redis://127.0.0.1:{silent.getsockname()[1]}/0").on_failure(task_failed())
+    def test_silent(self, retry: DagRetry, stub: StubApi, deploy: Any) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            deploy(redis=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+            with pytest.raises(CounterError, match="TimeoutError"):
+                retry.on_failure(task_failed())
         assert stub.seen == []
 
-    def test_at_success_is_a_warning(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
-        make(redis=self.url()).on_success(dag_succeeded())
+    def test_at_success_is_a_warning(self, retry: DagRetry, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
+        deploy(redis=self.url())
+        retry.on_success(dag_succeeded())
         assert [entry.levelname for entry in caplog.records if entry.name.startswith("dag_retry")] == ["WARNING"]
 
-    def test_unset(self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture) -> None:
+    def test_unset(self, retry: DagRetry, stub: StubApi, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
+        deploy(redis=None)
         with pytest.raises(ConfigError, match="AIRFLOW__DAG_RETRY__REDIS_URL.* is not set"):
-            make(redis=None).on_failure(task_failed())
+            retry.on_failure(task_failed())
         assert stub.seen == []
         assert "NOT retried" in caplog.text
 
-    def test_wrong_password(self, make: Any, redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_wrong_password(
+        self, retry: DagRetry, redis_url: str, deploy: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        deploy(redis=redis_url.replace("redis://", "redis://nobody:s3cret@"))
         with pytest.raises(CounterError, match="AuthenticationError"):
-            make(redis=redis_url.replace("redis://", "redis://nobody:s3cret@")).on_failure(task_failed())
+            retry.on_failure(task_failed())
         assert "s3cret" not in caplog.text
+
+
+class TestNamedConnections:
+    """A Connection that is named, and can't be had, is said so; the section is not asked in its place."""
+
+    def test_of_redis(self, retry: DagRetry, stub: StubApi, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
+        deploy(redis=None, redis_conn_id="nobodys")
+        with pytest.raises(CounterError, match="the Airflow Connection 'nobodys' was not found: make it, correct .*"):
+            retry.on_failure(task_failed())
+        assert stub.seen == []
+        assert "NOT retried, nothing was cleared: the Airflow Connection 'nobodys' was not found" in caplog.text
+
+    def test_of_the_api_leaves_the_claim_due(
+        self, retry: DagRetry, stub: StubApi, api: str, told: Any, deploy: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Airflow's SDK can't tell a Connection that is missing from an API server that is away."""
+        deploy(api_url=None, api_conn_id="late")
+        with pytest.raises(ClearUnconfirmed, match="the Airflow Connection 'late' was not found"):
+            retry.on_failure(task_failed())
+        assert (stub.seen, told) == ([], [])
+        assert record(retry).status is Status.CLAIMED
+        assert record(retry).due_at > record(retry).updated_at
+        monkeypatch.setenv("AIRFLOW_CONN_LATE", api)
+        retry.on_failure(dag_failed())
+        assert (stub.clears, names(told)) == (1, ["on_retry"])
+
+    def test_work(
+        self, make: Any, redis_url: str, stub: StubApi, api: str, deploy: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import redis
+
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushall()
+        monkeypatch.setenv("AIRFLOW_CONN_COUNTER", redis_url)
+        monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW", api)
+        deploy(redis=None, redis_conn_id="counter", api_url=None, api_conn_id="airflow")
+        retry = make()
+        retry.on_failure(task_failed())
+        assert (stub.clears, record(retry).status) == (1, Status.RETRYING)
 
 
 class TestSuccess:
@@ -494,13 +560,16 @@ class TestMetrics:
         ]
         assert all(isinstance(took, timedelta) and took > timedelta(0) for _, took, _ in sent)
 
-    def test_a_run_that_is_not_retried_is_counted(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_that_is_not_retried_is_counted(
+        self, retry: DagRetry, deploy: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from airflow.sdk.observability.stats import Stats
 
         sent: list[str] = []
         monkeypatch.setattr(Stats, "incr", lambda name, **options: sent.append(name))
+        deploy(redis=f"redis://127.0.0.1:{free_port()}/0")
         with pytest.raises(CounterError):
-            make(redis=f"redis://127.0.0.1:{free_port()}/0").on_failure(task_failed())
+            retry.on_failure(task_failed())
         assert sent == ["dag_retry.not_retried", "dag_retry.not_retried.daily_load"]
 
     def test_none_stands_in_a_retrys_way(
@@ -602,9 +671,11 @@ class TestDagArgs:
     def test_a_dag_takes_them(self, redis_url: str) -> None:
         import redis
 
-        # A client can't be copied, and Airflow copies default_args.
+        # Airflow copies default_args, and a hook that holds a client can't be copied.
         with redis.Redis.from_url(redis_url) as client:
-            retry = DagRetry(redis=client)
+            retry = DagRetry(on_retry=client.ping)
+            with pytest.raises(TypeError, match="cannot pickle"):
+                copy.deepcopy(client.ping)
             with DAG("daily_load", **retry.dag_args()) as dag:
 
                 @task

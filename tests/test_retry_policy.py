@@ -31,14 +31,15 @@ def told() -> list[Outcome]:
 
 
 @pytest.fixture
-def make(client: Any, stub: StubApi, told: list[Outcome]) -> Callable[..., DagRetry]:
+def make(client: Any, stub: StubApi, told: list[Outcome], deploy: Any) -> Callable[..., DagRetry]:
+    deploy(redis=client, api_url=stub.url.replace("http://", "http://retry:s3cret@"))
+
     def hook(context: Any) -> None:
         told.append(context["dag_retry"])
 
     def make(**options: Any) -> DagRetry:
         names = ("on_retry", "on_exhausted", "on_blocked", "on_skipped", "on_succeeded")
-        where: dict[str, Any] = {"redis": client, "api": stub.url.replace("http://", "http://retry:s3cret@")}
-        return DagRetry(**({"max_attempts": 2} | where | dict.fromkeys(names, hook) | options))
+        return DagRetry(**({"max_attempts": 2} | dict.fromkeys(names, hook) | options))
 
     return make
 
@@ -351,8 +352,9 @@ class TestRecipe:
         return variables
 
     @pytest.fixture
-    def retry(self, client: Any, stub: StubApi) -> DagRetry:
-        return recipe._AfterTheRecipe(2, redis=client, api=stub.url.replace("http://", "http://retry:s3cret@"))
+    def retry(self, client: Any, stub: StubApi, deploy: Any) -> DagRetry:
+        deploy(redis=client, api_url=stub.url.replace("http://", "http://retry:s3cret@"))
+        return recipe._AfterTheRecipe(2)
 
     def test_taken_over_once(self, retry: DagRetry, stub: StubApi, variables: dict[str, str]) -> None:
         # Cleared four times, by hand too; the Variable says once.
@@ -365,9 +367,9 @@ class TestRecipe:
         assert stub.clears == 1
         assert variables == {}
 
-    def test_is_kept_while_redis_is_away(self, variables: dict[str, str], stub: StubApi) -> None:
+    def test_is_kept_while_redis_is_away(self, retry: DagRetry, variables: dict[str, str], deploy: Any) -> None:
         variables["dag_run_attempts::daily_load::run"] = "1"
-        retry = recipe._AfterTheRecipe(2, redis="redis://127.0.0.1:1", api=f"{stub.url}")
+        deploy(redis="redis://127.0.0.1:1")
         with pytest.raises(Exception, match="unreachable"):
             retry.on_failure(task_failed(1))
         assert variables == {"dag_run_attempts::daily_load::run": "1"}

@@ -12,6 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from dag_retry import ClearRefused, ClearUnconfirmed, ConfigError, CounterError, DagRetry, RunRecord, Status
+from dag_retry._callback import deployment
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
 from tests.contexts import dag_failed, task_failed
 from tests.servers import free_port
@@ -32,13 +33,18 @@ def api(stub: StubApi) -> str:
 
 
 @pytest.fixture
-def retry(client: Any, api: str) -> DagRetry:
-    return DagRetry(2, redis=client, api=api, delay=HOUR)
+def deployed(client: Any, api: str, deploy: Any) -> None:
+    deploy(redis=client, api_url=api)
 
 
 @pytest.fixture
-def new(client: Any, api: str) -> Callable[..., Sweeper]:
-    return lambda **options: Sweeper(client, api=api, **options)
+def retry(deployed: None) -> DagRetry:
+    return DagRetry(2, delay=HOUR)
+
+
+@pytest.fixture
+def new(deployed: None, client: Any) -> Callable[..., Sweeper]:
+    return lambda **options: Sweeper(deployment.outbox(client), **options)
 
 
 @pytest.fixture(autouse=True)
@@ -141,14 +147,14 @@ class TestSweep:
         assert (found.status, found.reason, found.acknowledged) == (Status.BLOCKED, "http_403", True)
 
     def test_nothing_more_is_taken_while_airflow_is_away(
-        self, retry: DagRetry, client: Any, monkeypatch: pytest.MonkeyPatch
+        self, retry: DagRetry, new: Any, client: Any, deploy: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("dag_retry.sweeper.sweeper._DEADLINE", 0.5)
-        away = Sweeper(client, api=f"http://retry:s3cret@127.0.0.1:{free_port()}")
         retry.on_failure(task_failed())
         is_due(client)
+        deploy(api_url=f"http://retry:s3cret@127.0.0.1:{free_port()}")
         with pytest.raises(ClearUnconfirmed):
-            away.sweep()
+            new().sweep()
         found = record(retry)
         assert (found.status, found.level) == (Status.CLAIMED, "sweeper")
         assert found.due_at
@@ -225,23 +231,19 @@ class TestMade:
     """From the settings, once Airflow lets it in: else it would find every run that is due refused."""
 
     @pytest.fixture(autouse=True)
-    def settings(self, stub: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_URL", stub.url)
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_USERNAME", "retry")
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_PASSWORD", "s3cret")
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__REDIS_URL", f"redis://127.0.0.1:{free_port()}")
+    def settings(self, stub: StubApi, deploy: Any) -> None:
+        deploy(api_url=stub.url, api_username="retry", api_password="s3cret", redis=f"redis://127.0.0.1:{free_port()}")
 
     def test_redis_away(self) -> None:
         with sweeper() as made, pytest.raises(CounterError, match="unreachable"):
             made.sweep()
 
-    def test_wrong_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_PASSWORD", "wrong")
+    def test_wrong_password(self, deploy: Any) -> None:
+        deploy(api_password="wrong")
         with pytest.raises(ClearRefused, match="401"), sweeper():
             pass
 
-    def test_no_credentials(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("AIRFLOW__DAG_RETRY__API_USERNAME")
-        monkeypatch.delenv("AIRFLOW__DAG_RETRY__API_PASSWORD")
+    def test_no_credentials(self, deploy: Any) -> None:
+        deploy(api_username=None, api_password=None)
         with pytest.raises(ConfigError, match="no credentials"), sweeper():
             pass

@@ -35,7 +35,10 @@ class ContextError(DagRetryError):
 
 @exported
 class CounterError(DagRetryError):
-    """Redis is unreachable or refuses, or too few replicas have the claim. The message says what to do."""
+    """Redis is unreachable or refuses, or too few replicas have the claim. Nothing was cleared.
+
+    The Connection that ``redis_conn_id`` names may also be missing. The message says what to do.
+    """
 
 
 @exported
@@ -56,4 +59,7 @@ class ClearRefused(DagRetryError):
 
 @exported
 class ClearUnconfirmed(DagRetryError):
-    """Airflow gave no clear answer in time (unreachable, too slow, 409 or 5xx). The run may have been cleared."""
+    """Airflow gave no clear answer in time (unreachable, too slow, 409 or 5xx). The run may have been cleared.
+
+    If the Connection that ``api_conn_id`` names was not found, nothing was sent.
+    """

@@ -6,22 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dag_retry._airflow import options, sdk, settings
+from dag_retry._airflow import sdk, section
 from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
 from dag_retry._policy.conditions import Conditions, Kind
 from dag_retry._policy.delays import Delay, Delays
 from dag_retry._policy.hooks import Context, Hook, Hooks, listed
 from dag_retry._policy.policy import Policy, Scope, limited
-from dag_retry._redis.keys import Keys
 from dag_retry._redis.lifetimes import Lifetimes
 
 if TYPE_CHECKING:
-    from redis import Redis, RedisCluster
-
     from dag_retry._callback.callbacks import Callbacks
     from dag_retry._callback.failure import Failure
     from dag_retry._redis.counter import ManualClear, MissingRecord
@@ -30,59 +26,47 @@ if TYPE_CHECKING:
 Level = Literal["both", "dag", "task"]
 
 TAG = "dag-retry"
-"""Of the Dags that ``dag_args`` makes: by it a sweeper, and whoever looks at the list of Dags, knows them."""
+"""The tag of each Dag that ``dag_args`` makes: sweepers, and readers of the list of Dags, find these Dags by it."""
 
 
 @exported
 class DagRetry:
     """Retries a whole Dag run when it fails, at most ``max_attempts`` times.
 
-    Making one does no I/O; a callback reads where Redis and the API are from Airflow's Connections ``dag_retry_redis``
-    and ``dag_retry_api``, unless that is given here. Whatever is not given is taken from the option of the same name in
-    the section ``[dag_retry]`` (``AIRFLOW__DAG_RETRY__…``), in which durations are seconds, lists have commas between
-    their elements, and hooks are ``module:function``.
+    Making one does no I/O. What is not given comes from the option of the same name in the section ``[dag_retry]`` of
+    Airflow's configuration (``AIRFLOW__DAG_RETRY__…``), else the option's default holds. Where Redis and Airflow's REST
+    API are, stands in that section alone, so that callbacks, sweepers, the command line and the page agree.
 
-    Hooks are callables or Airflow notifiers, one or a list. They are called with the context, which then holds the
-    :class:`Outcome` under ``dag_retry``.
+    Hooks are callables or Airflow notifiers, one or a list. They are called with Airflow's context, which then holds
+    the :class:`Outcome` under ``dag_retry``.
 
-    :param max_attempts: the Dag-level retries of a budget, 1 or more, at most the section's ``max_attempts_limit``;
-        else 3.
-    :param delay: how long to wait before each attempt: a ``timedelta``; a list of such, the last one holding for all
-        that follow; or a function of the attempt (1 …). Else none. Who wins does not wait: a sweeper clears the run.
-    :param backoff: what ``delay`` is multiplied with for each further attempt, 1 or more; else 1.
-    :param max_delay: a ``timedelta`` to which delays grow at most, but for the jitter; else none.
-    :param jitter: a ``timedelta`` up to which is added to each delay at random; else none.
-    :param max_elapsed: a ``timedelta`` from the budget's first failure, after which no attempt begins; else none.
-    :param ttl: a ``timedelta`` for which Redis keeps the record of a run after its last change; else 30 days.
-    :param scope: clear the whole ``run``, or the tasks that ``failed`` and those after them; the latter is left to the
-        Dag level, since a task that calls back is not yet failed for Airflow. Else ``run``.
-    :param run_on_latest_version: whether the attempt runs with the latest version of the Dag; else as it was, or as
-        Airflow's own settings of that name have it.
-    :param retry_on: exception types, or their names (``requests.exceptions.ConnectionError``): no other is retried.
-        Where no exception is known (a killed task, a time-out) this is no condition.
+    :param max_attempts: the Dag-level retries of a budget, 1 or more, at most the section's ``max_attempts_limit``.
+    :param delay: how long to wait before each attempt: a ``timedelta``; a list of them, whose last one holds for all
+        further attempts; or a function of the attempt (1 …). The winner does not wait: a sweeper clears the run.
+    :param backoff: the delay is multiplied with this for each further attempt; 1 or more.
+    :param max_delay: a ``timedelta`` to which a delay grows at most, without its jitter.
+    :param jitter: a ``timedelta``; up to so much is added to each delay, at random.
+    :param max_elapsed: a ``timedelta`` after the budget's first failure; no attempt begins later.
+    :param scope: clear the whole ``run``, or the tasks that ``failed`` and those after them. For Airflow a task that
+        calls back has not failed yet, so the Dag level does the latter.
+    :param run_on_latest_version: whether the attempt runs with the latest version of the Dag; else Airflow's own
+        settings of that name decide.
+    :param retry_on: exception types, or their names (``requests.exceptions.ConnectionError``): no other exception is
+        retried. A failure without a known exception (a killed task, a time-out) meets this condition.
     :param give_up_on: exception types, or their names, that are not retried. ``AirflowFailException`` never is.
     :param task_ids: the tasks whose failure is retried; else all.
-    :param retry_if: a function of the context; what it returns false for is not retried.
-    :param reasons: which of Airflow's reasons are retried at the Dag level, of ``task_failure``, ``timed_out`` and
+    :param retry_if: a function of the context; a failure is retried where it returns true.
+    :param reasons: which of Airflow's reasons are retried at the Dag level: ``task_failure``, ``timed_out``,
         ``all_tasks_deadlocked``; else all.
-    :param skip_if_newer_run: whether a run is left alone once a newer one of the Dag has succeeded; else not.
+    :param skip_if_newer_run: whether a run is left alone once a newer run of its Dag has succeeded.
     :param on_retry: called when the run has been cleared, or when its delay begins.
     :param on_exhausted: called once when every attempt has failed.
     :param on_blocked: called once when Airflow refused the clear for good.
-    :param on_skipped: called once when a failure is not retried: by a condition, or since the Dag is paused.
+    :param on_skipped: called once when a failure is not retried: by a condition, or because the Dag is paused.
     :param on_succeeded: called when a run that had failed succeeded.
-    :param on_missing_record: where Redis knows nothing of a run, all clears it ever had count (``count_from_zero``: the
-        cap holds even if Redis loses everything) or none (``start_fresh``); else the former.
-    :param on_manual_clear: clearing an ended run by hand begins a fresh budget (``start_fresh``) or none (``keep``);
-        else the former.
-    :param redis: a URL (redis-py's, or one for Sentinel or a Cluster), or a client of your own with timeouts of your
-        choice; option ``redis_url``.
-    :param api: the address of Airflow, which may hold ``user:password@``; options ``api_url``, and for the credentials
-        and the way there ``api_token``, ``api_username``, ``api_password``, ``api_client_id``, ``api_client_secret``,
-        ``api_token_callable``, ``api_token_path``, ``api_ca_file``, ``api_proxy``.
-    :param namespace: what the keys' names begin with; else ``dag-retry``.
-    :param wait_replicas: how many replicas must have a claim before the run is cleared; else 0.
-    :raises ConfigError: a parameter is wrong, or Airflow is older than 3.2.
+    :param on_manual_clear: what a clear by hand of a run that had ended begins: a fresh budget (``start_fresh``), or
+        none (``keep``).
+    :raises ConfigError: a parameter or an option is wrong, or Airflow is older than 3.2.
     """
 
     def __init__(
@@ -94,7 +78,6 @@ class DagRetry:
         max_delay: timedelta | None = None,
         jitter: timedelta | None = None,
         max_elapsed: timedelta | None = None,
-        ttl: timedelta | None = None,
         scope: Scope | None = None,
         run_on_latest_version: bool | None = None,
         retry_on: Kind | Sequence[Kind] | None = None,
@@ -108,41 +91,25 @@ class DagRetry:
         on_blocked: Hook | Sequence[Hook] | None = None,
         on_skipped: Hook | Sequence[Hook] | None = None,
         on_succeeded: Hook | Sequence[Hook] | None = None,
-        on_missing_record: MissingRecord | None = None,
         on_manual_clear: ManualClear | None = None,
-        redis: str | Redis | RedisCluster | None = None,
-        api: str | None = None,
-        namespace: str | None = None,
-        wait_replicas: int | None = None,
     ) -> None:
         sdk.require_fence()
         self._made = time.monotonic()
-        self._counting: dict[str, Any] = {
-            "namespace": settings.namespace(namespace),
-            "ttl": settings.ttl(ttl),
-            "wait_replicas": options.whole_number("wait_replicas", wait_replicas, 0, least=0),
-        }
-        # Made here too, so that what a counter would not take is an error of the Dag file.
-        Keys(self._counting["namespace"])
-        lifetimes = Lifetimes(self._counting["ttl"])
         self._policy = Policy(
-            max_attempts=limited(_attempts(max_attempts), options.named("max_attempts", max_attempts)),
-            delays=Delays.of(delay, backoff, max_delay, jitter),
-            max_elapsed=options.duration("max_elapsed", max_elapsed),
-            scope=options.one_of("scope", scope, ("run", "failed")),
-            run_on_latest_version=options.flag("run_on_latest_version", run_on_latest_version),
-            skip_if_newer_run=options.flag("skip_if_newer_run", skip_if_newer_run),
-            conditions=Conditions.of(retry_on, give_up_on, task_ids, retry_if, reasons),
-            on_missing_record=options.one_of(
-                "on_missing_record", on_missing_record, ("count_from_zero", "start_fresh")
+            max_attempts=limited(
+                section.get("max_attempts", max_attempts), section.named("max_attempts", max_attempts)
             ),
-            on_manual_clear=options.one_of("on_manual_clear", on_manual_clear, ("start_fresh", "keep")),
-            longest_delay=lifetimes.longest_delay,
+            delays=Delays.of(delay, backoff, max_delay, jitter),
+            max_elapsed=section.get("max_elapsed", max_elapsed),
+            scope=section.get("scope", scope),
+            run_on_latest_version=section.get("run_on_latest_version", run_on_latest_version),
+            skip_if_newer_run=section.get("skip_if_newer_run", skip_if_newer_run),
+            conditions=Conditions.of(retry_on, give_up_on, task_ids, retry_if, reasons),
+            on_manual_clear=section.get("on_manual_clear", on_manual_clear),
+            longest_delay=Lifetimes(section.get("ttl")).longest_delay,
         )
         if not callable(self._policy.delays.delay):
             self._policy.delays_before()
-        self._redis = redis
-        self._api = partial(settings.api, api)
         self._hooks = Hooks(
             on_retry=on_retry,
             on_exhausted=on_exhausted,
@@ -152,7 +119,8 @@ class DagRetry:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DagRetry:
-        # Airflow copies default_args, callbacks and all, and a Redis client can't be copied. Nothing here changes.
+        # Airflow copies default_args with the callbacks in them. A hook may hold what can't be copied (a client, a
+        # lock), and nothing here changes.
         return self
 
     def dag_args(self, *, level: Level = "both", **dag_kwargs: Any) -> dict[str, Any]:
@@ -167,7 +135,8 @@ class DagRetry:
             is 0 unless given: a task that clears its own run waits that long before it starts again.
         :raises ConfigError: there is no such level, or none with this scope, or a callback is not callable.
         """
-        options.one_of("level", level, ("both", "dag", "task"))
+        if level not in get_args(Level):
+            raise ConfigError(f"level is {level!r}: use {' or '.join(map(repr, get_args(Level)))}")
         tasks_clear = level != "dag" and self._policy.scope == "run"
         if level == "task" and not tasks_clear:
             raise ConfigError("level is 'task', and scope 'failed' is for the Dag level: use level 'both' or 'dag'")
@@ -184,18 +153,19 @@ class DagRetry:
         return _attached(arguments, "on_success_callback", self.on_success)
 
     def on_failure(self, context: Context) -> None:
-        """Retry the run that this failure belongs to, if it is this callback that wins: for tasks and for Dags.
+        """Retry the run that this failure belongs to, if this callback wins: for tasks and for Dags.
 
         :param context: what Airflow gives to a failure callback.
-        :raises DagRetryError: what went wrong, after it was logged with what became of the run. Airflow itself logs
+        :raises DagRetryError: what went wrong, after the log says so and what became of the run. Airflow itself logs
             and swallows what a callback raises.
         """
         self._callbacks().failed(context, clears=True)
 
     def judge(self, context: Context) -> None:
-        """Leave a verdict for the Dag level, where a task fails in a way that is not to be retried: for tasks.
+        """Record a task's failure that is not to be retried: for tasks.
 
-        The Dag level does not know the exception. ``dag_args`` attaches this where tasks don't clear the run.
+        The Dag level does not know the exception, and goes by that record. ``dag_args`` attaches this callback where
+        tasks don't clear the run.
 
         :param context: what Airflow gives to a failure callback of a task.
         :raises DagRetryError: what went wrong, after it was logged.
@@ -205,7 +175,7 @@ class DagRetry:
     def on_success(self, context: Context) -> None:
         """End the budget of a run that had failed: for the Dag's ``on_success_callback``.
 
-        Where Redis is away this is a warning, since the record's TTL does the rest.
+        Where Redis is away, a warning is logged: the record ends with its TTL.
 
         :param context: what Airflow gives to a success callback of a Dag.
         :raises ConfigError: a setting is missing or wrong.
@@ -230,22 +200,14 @@ class DagRetry:
         return Callbacks(
             self._policy,
             self._hooks,
-            counting=self._counting,
-            redis=self._redis,
-            api=self._api,
             missing_record=self._missing_record,
             made=self._made,
         )
 
     @contextmanager
-    def _missing_record(self, failure: Failure, policy: Policy) -> Iterator[MissingRecord | int]:
-        """Give what counts where Redis knows nothing of a run, for as long as it is claimed."""
-        yield policy.on_missing_record
-
-
-def _attempts(argument: int | None) -> int:
-    hint = " (to switch retries off, take the callbacks off the Dag)"
-    return options.whole_number("max_attempts", argument, 3, least=1, hint=hint)
+    def _missing_record(self, failure: Failure) -> Iterator[MissingRecord | int]:
+        """Give what counts where Redis has no record of a run, while that run is claimed."""
+        yield "count_from_zero"
 
 
 def _attached(arguments: dict[str, Any], name: str, callback: Hook) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """The names of Airflow's how-to "Dag-level Retry via on_failure_callback", with the attempts counted in Redis.
 
-Who uses that recipe deletes their own functions, and imports these in their place::
+A user of that recipe deletes their own functions, and imports these instead::
 
     from dag_retry.recipe import cleanup_attempts, clear_dag_run_on_failure
 
-Settings come from Airflow's Connections or the section ``[dag_retry]``, the cap from its ``max_attempts``.
+Settings come from the section ``[dag_retry]``, the cap from its ``max_attempts``.
 
-The attempts that the how-to's Variables hold for runs in flight are taken over, once each; ``dag-retry migrate`` lists
-what is left of them.
+The attempts that the how-to's Variables hold for unfinished runs are taken over, once each. ``dag-retry migrate`` lists
+the Variables that are left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from dag_retry._retry import DagRetry
 
 if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
-    from dag_retry._policy.policy import Policy
     from dag_retry._redis.counter import MissingRecord
 
 __all__ = ["cleanup_attempts", "clear_dag_run_on_failure", "read_attempts"]
@@ -31,19 +30,19 @@ __all__ = ["cleanup_attempts", "clear_dag_run_on_failure", "read_attempts"]
 log = logging.getLogger(__name__)
 
 VARIABLE = "dag_run_attempts::"
-"""What the names of the how-to's Variables begin with; ``<dag_id>::<run_id>`` follows."""
+"""The how-to's Variables are named so, with ``<dag_id>::<run_id>`` behind it."""
 
 
 class _AfterTheRecipe(DagRetry):
     @contextmanager
-    def _missing_record(self, failure: Failure, policy: Policy) -> Iterator[MissingRecord | int]:
+    def _missing_record(self, failure: Failure) -> Iterator[MissingRecord | int]:
         name = f"{VARIABLE}{failure.dag_id}::{failure.run_id}"
         held = sdk.variable(name)
         if held is None or not held.isdecimal():
-            yield policy.on_missing_record
+            yield "count_from_zero"
             return
         yield int(held)
-        # Once: what Redis forgets later is counted by Airflow's clears.
+        # Taken over once. If Redis forgets the run later, Airflow's clears are counted.
         sdk.delete_variable(name)
         log.info("Dag retry: %s attempts of the Variable %r were taken over.", held, name)
 

@@ -78,7 +78,9 @@ def main(url: str, forks: int) -> None:
     from dag_retry import DagRetry
     from tests.contexts import task_failed
 
-    retry = DagRetry(redis=url, api="http://retry:secret@127.0.0.1:1")
+    os.environ["AIRFLOW__DAG_RETRY__REDIS_URL"] = url
+    os.environ["AIRFLOW__DAG_RETRY__API_URL"] = "http://retry:secret@127.0.0.1:1"
+    retry = DagRetry()
     context = task_failed()
 
     def lose() -> dict[str, float]:

@@ -21,6 +21,7 @@ from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.scripts import script
 from dag_retry.sweeper.sweeper import Sweeper
 from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
+from tests.deployment import connected_to
 
 Kind = Literal["task", "timeout", "dag", "success", "sweeper"]
 
@@ -98,9 +99,10 @@ class Flow:
     def __init__(self, cap: int, *, repeats: bool = True, hopeless: Collection[int] = (), **policy: Any) -> None:
         told = lambda context: self.ask(Request("hook", context["dag_retry"].status.value))  # noqa: E731
         hooks: Any = {"on_exhausted": told, "on_blocked": told, "on_skipped": told}
-        where: Any = {"api": "http://user:password@airflow"}
-        self._retry = DagRetry(cap, redis=AskingRedis(self), **where, **hooks, **policy)
-        self._sweeper = Sweeper(AskingRedis(self), **where)
+        self._retry = DagRetry(cap, **hooks, **policy)
+        self._redis = AskingRedis(self)
+        with self._deployed():
+            self._sweeper = Sweeper(self._redis)
         self._sweeper._hooks = Hooks(**hooks)
         self._hopeless = hopeless
         self._repeats = repeats
@@ -142,8 +144,14 @@ class Flow:
         raise Asked(request)
 
     @contextmanager
+    def _deployed(self) -> Iterator[None]:
+        with connected_to(self._redis), patch("dag_retry._airflow.settings.api"):
+            yield
+
+    @contextmanager
     def _as(self, callback: Callback) -> Iterator[None]:
         with (
+            self._deployed(),
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._callback.winner.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._callback.endings.AirflowApi", lambda *_: AskingApi(self)),

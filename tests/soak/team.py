@@ -110,7 +110,9 @@ def _work(connection: Connection, inherited: list[Connection], team: Team) -> No
         with os.fdopen(os.open(team.alerts, os.O_APPEND | os.O_CREAT | os.O_WRONLY), "w") as alerts:
             alerts.write(f"{context['dag_retry'].run_id}\n")
 
-    retry = DagRetry(CAP, redis=team.redis_url, api=team.runs.url, namespace=NAMESPACE, on_exhausted=alert)
+    where = {"REDIS_URL": team.redis_url, "API_URL": team.runs.url, "NAMESPACE": NAMESPACE}
+    os.environ.update({f"AIRFLOW__DAG_RETRY__{name}": value for name, value in where.items()})
+    retry = DagRetry(CAP, on_exhausted=alert)
     while True:
         try:
             callback: Callback = connection.recv()

@@ -1,108 +1,226 @@
-"""Settings of one value each: an argument of ``DagRetry``, else the option of that name in ``[dag_retry]``."""
+"""The section ``[dag_retry]`` of Airflow's configuration: each option once, with its parser, default and description.
+
+The reader (:mod:`dag_retry._airflow.section`), the provider's info and the README's tables come from :data:`OPTIONS`.
+Every process of Airflow loads this module with the provider's info, so it imports nothing of Airflow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from dag_retry._airflow import sdk
-from dag_retry._errors import ConfigError
+from dag_retry._defaults import NAMESPACE, TTL
+
+REDIS_CONNECTION = "dag_retry_redis"
+API_CONNECTION = "dag_retry_api"
+"""Connection types of the provider, and the ids that examples use. Nothing looks these ids up by itself."""
+
+REASONS = ("task_failure", "timed_out", "all_tasks_deadlocked")
+"""What Airflow gives as ``reason`` to a Dag's failure callback.
+
+Source: ``DagRun.update_state``, and for the time-out ``SchedulerJobRunner._schedule_dag_run`` (3.2.2 and 3.3.2).
+"""
 
 
-def named(key: str, argument: object = None) -> str:
-    """Return the name of a setting, as its reader must type it."""
-    if argument is not None:
-        return key
-    return f"[{sdk.SECTION}] {key} (AIRFLOW__{sdk.SECTION.upper()}__{key.upper()})"
+class Parser(NamedTuple):
+    """How an option is parsed, and which values are right.
 
-
-def whole_number(key: str, argument: int | None, default: int, *, least: int, hint: str = "") -> int:
-    """Return a setting that counts.
-
-    :raises ConfigError: it is not a whole number, or less than that.
+    :param type: Airflow's name of the type (``provider_info.schema.json``).
+    :param getter: the method of Airflow's ``conf`` that parses the option.
+    :param right: what a right value is, for messages; ``{example}`` stands for the option's.
+    :param fits: tells whether a value is right.
+    :param convert: turns what the getter returns into the value.
+    :param right_argument: ``right`` for an argument of ``DagRetry``, where that is written in another way.
     """
-    value: object = argument
-    if argument is None:
-        value = sdk.option(key)
-        if value is None:
-            return default
-        if isinstance(value, str) and value.strip().isdecimal():
-            value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(
-            f"{named(key, argument)} is {value!r}: use a whole number of {least} or more, e.g. {default or 1}{hint}"
-        )
-    return value
+
+    type: Literal["string", "integer", "float", "boolean"]
+    getter: Literal["get", "getint", "getfloat", "getboolean", "getlist"]
+    right: str = ""
+    fits: Callable[[Any], bool] = lambda _: True
+    convert: Callable[[Any], Any] = lambda value: value
+    right_argument: str = ""
 
 
-def duration(key: str, argument: timedelta | None) -> timedelta | None:
-    """Return a setting that is a duration, in the section a number of seconds; None where it is not set.
+class Option(NamedTuple):
+    """One option.
 
-    :raises ConfigError: it is none, or negative.
+    :param parser: how the option is parsed and checked.
+    :param description: what the option does.
+    :param default: what holds where nothing is set, written as in the section; None for nothing.
+    :param example: a value to copy.
+    :param secret: Airflow hides the value, and also takes it from ``AIRFLOW__DAG_RETRY__<OPTION>_CMD`` and ``_SECRET``.
+    :param version_added: the version of this package that brought the option.
     """
-    option = sdk.option(key) if argument is None else None
-    if argument is None and option is None:
-        return None
-    value: object = argument if option is None else seconds(option)
-    if not isinstance(value, timedelta) or value < timedelta(0):
-        shown, example = (repr(argument), "timedelta(minutes=5)") if option is None else (repr(option), "300 (seconds)")
-        raise ConfigError(f"{named(key, argument)} is {shown}: use e.g. {example}, and nothing negative")
-    return value
+
+    parser: Parser
+    description: str
+    default: str | int | float | bool | None = None
+    example: str | None = None
+    secret: bool = False
+    version_added: str = "0.1.0"
 
 
 def seconds(value: object) -> timedelta | None:
-    """Return as many seconds as a number, or the text of one, says; None where it says nothing."""
+    """Return the duration of a number of seconds, or of the text of one; None where that is no duration."""
     try:
         return timedelta(seconds=float(value)) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):
         return None
 
 
-def number(key: str, argument: float | None, default: float, *, least: float) -> float:
-    """Return a setting that is a number.
-
-    :raises ConfigError: it is none, or less than that.
-    """
-    value: Any = sdk.option(key) if argument is None else argument
-    if value is None:
-        return default
-    try:
-        found = float(value) if not isinstance(value, bool) else float("nan")
-    except (TypeError, ValueError):
-        found = float("nan")
-    if not least <= found < float("inf"):
-        raise ConfigError(f"{named(key, argument)} is {value!r}: use a number of {least:g} or more, e.g. 2")
-    return found
+def _number(value: Any, least: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value < math.inf
 
 
-def flag(key: str, argument: bool | None) -> bool:
-    """Return a setting that is on or off; off where it is not set.
-
-    :raises ConfigError: it is neither.
-    """
-    value: object = argument
-    if argument is None:
-        option = sdk.option(key) or "false"
-        value = {"true": True, "1": True, "false": False, "0": False}.get(option.strip().lower(), option)
-    if not isinstance(value, bool):
-        raise ConfigError(f"{named(key, argument)} is {value!r}: use True or False")
-    return value
+def _whole(least: int, hint: str = "") -> Parser:
+    right = f"a whole number of {least} or more, e.g. {{example}}{hint}"
+    return Parser("integer", "getint", right, lambda value: isinstance(value, int) and _number(value, least))
 
 
-def one_of(key: str, argument: str | None, allowed: Sequence[str]) -> Any:
-    """Return a setting that is one of a few words, the first of them where it is not set.
-
-    :raises ConfigError: it is another.
-    """
-    value = argument if argument is not None else sdk.option(key) or allowed[0]
-    if value not in allowed:
-        raise ConfigError(f"{named(key, argument)} is {value!r}: use {' or '.join(map(repr, allowed))}")
-    return value
+def _word(*words: str) -> Parser:
+    return Parser("string", "get", " or ".join(map(repr, words)), lambda value: value in words)
 
 
-def listed(key: str, argument: Any) -> list[Any]:
-    """Return a setting that is a list, of which one may stand alone; in the section, with commas between them."""
-    if argument is None:
-        return [part.strip() for part in (sdk.option(key) or "").split(",") if part.strip()]
-    return list(argument) if isinstance(argument, (list, tuple, set, frozenset)) else [argument]
+_TEXT = Parser("string", "get")
+_LIST = Parser("string", "getlist", convert=lambda items: [item for item in items if item])
+_FLAG = Parser("boolean", "getboolean", "True or False", lambda value: isinstance(value, bool))
+_FACTOR = Parser("float", "getfloat", "a number of 1 or more, e.g. {example}", lambda value: _number(value, 1))
+_SECONDS = Parser(
+    "float",
+    "getfloat",
+    "seconds, 0 or more, e.g. {example}",
+    lambda value: isinstance(value, timedelta) and value >= timedelta(0),
+    seconds,
+    "a timedelta that is not negative, e.g. timedelta(minutes=5)",
+)
+
+
+def _hook(name: str, when: str) -> Option:
+    return Option(_LIST, f"Hooks, module:function, called {when}.", example=f"our_alerts:{name}")
+
+
+OPTIONS: dict[str, Option] = {
+    "max_attempts": Option(
+        _whole(1, " (to switch retries off, take the callbacks off the Dag)"),
+        "How often a failed Dag run is cleared, unless its Dag or the run says otherwise.",
+        3,
+        "5",
+    ),
+    "max_attempts_limit": Option(
+        _whole(0), "The most attempts that a Dag or a run may ask for; 0 for no limit.", 0, "10"
+    ),
+    "delay": Option(
+        _LIST,
+        "Seconds before each attempt, or several with commas between them: the last one holds for all further "
+        "attempts. A sweeper clears the run when its delay is over.",
+        example="300",
+    ),
+    "backoff": Option(_FACTOR, "The delay is multiplied with this for each further attempt.", 1, "2"),
+    "max_delay": Option(_SECONDS, "Seconds to which a delay grows at most, without its jitter.", example="3600"),
+    "jitter": Option(_SECONDS, "Up to so many seconds are added to each delay, at random.", example="30"),
+    "max_elapsed": Option(
+        _SECONDS, "Seconds after the budget's first failure; no attempt begins later.", example="86400"
+    ),
+    "scope": Option(
+        _word("run", "failed"),
+        "What is cleared: the whole 'run', or the tasks that 'failed' and those after them.",
+        "run",
+        "failed",
+    ),
+    "run_on_latest_version": Option(
+        _FLAG,
+        "Whether an attempt runs with the latest version of the Dag; else Airflow's own settings of that name decide.",
+        False,
+        "True",
+    ),
+    "retry_on": Option(
+        _LIST,
+        "Names of exceptions: no other exception is retried.",
+        example="requests.exceptions.ConnectionError,TimeoutError",
+    ),
+    "give_up_on": Option(_LIST, "Names of exceptions that are not retried.", example="ValueError,KeyError"),
+    "task_ids": Option(_LIST, "The tasks whose failure is retried; else all.", example="extract,load"),
+    "reasons": Option(
+        _LIST,
+        f"Airflow's reasons for a failed run that are retried at the Dag level: {', '.join(REASONS)}; else all.",
+        example="task_failure,timed_out",
+    ),
+    "skip_if_newer_run": Option(
+        _FLAG, "Whether a run is left alone once a newer run of its Dag has succeeded.", False, "True"
+    ),
+    "on_retry": _hook("retry", "when a run has been cleared, or its delay begins"),
+    "on_exhausted": _hook("exhausted", "once when every attempt has failed"),
+    "on_blocked": _hook("blocked", "once when Airflow refused the clear for good"),
+    "on_skipped": _hook("skipped", "once when a failure is not retried"),
+    "on_succeeded": _hook("succeeded", "when a run that had failed succeeded"),
+    "on_manual_clear": Option(
+        _word("start_fresh", "keep"),
+        "What a clear by hand of a run that had ended begins: a fresh budget ('start_fresh'), or none ('keep').",
+        "start_fresh",
+        "keep",
+    ),
+    "redis_url": Option(
+        _TEXT,
+        "Where attempts are counted: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://.",
+        example="redis://:password@redis.example.com:6379/0",
+        secret=True,
+    ),
+    "redis_conn_id": Option(
+        _TEXT, "The Airflow Connection that says where Redis is, in place of redis_url.", example=REDIS_CONNECTION
+    ),
+    "namespace": Option(
+        _TEXT,
+        "The hash tag of all keys in Redis, of letters, digits, '.', '_' and '-': one for each deployment or team that "
+        "shares a Redis.",
+        NAMESPACE,
+        "team-a",
+    ),
+    "ttl": Option(
+        _SECONDS,
+        "For how many seconds Redis keeps the record of a run after its last change.",
+        TTL // timedelta(seconds=1),
+        "604800",
+    ),
+    "wait_replicas": Option(
+        _whole(0), "How many replicas must have a claim before the run is cleared. Not for a Cluster.", 0, "1"
+    ),
+    "api_url": Option(
+        _TEXT,
+        "Where tasks, the dag processor and sweepers reach Airflow's REST API; else [api] base_url.",
+        example="https://airflow.example.com",
+    ),
+    "api_conn_id": Option(
+        _TEXT,
+        "The Airflow Connection that holds the address of the REST API and all that goes with it, in place of every "
+        "other option api_….",
+        example=API_CONNECTION,
+    ),
+    "api_token": Option(_TEXT, "A bearer token for the REST API.", example="eyJhbGciOiJIUzUxMiJ9…", secret=True),
+    "api_username": Option(
+        _TEXT, "Who logs in to the REST API: a user who may edit the runs of the Dags.", example="retry"
+    ),
+    "api_password": Option(_TEXT, "The password of api_username.", example="secret", secret=True),
+    "api_client_id": Option(_TEXT, "The client that logs in with client_credentials (Keycloak).", example="retry"),
+    "api_client_secret": Option(_TEXT, "The secret of api_client_id.", example="secret", secret=True),
+    "api_token_callable": Option(
+        _TEXT,
+        "A function without arguments, module:function, that returns a bearer token: for Composer, Astro or Vault.",
+        example="my_company.airflow:token",
+    ),
+    "api_token_path": Option(
+        _TEXT, "The path below api_url where a user or client logs in.", "/auth/token", "/auth/token"
+    ),
+    "api_ca_file": Option(
+        _TEXT,
+        "The PEM file of the only CA that is trusted; else those of requests (REQUESTS_CA_BUNDLE, certifi).",
+        example="/etc/ssl/company-ca.pem",
+    ),
+    "api_proxy": Option(
+        _TEXT,
+        "The proxy on the way to the REST API; else that of the environment (HTTPS_PROXY, NO_PROXY).",
+        example="http://proxy.example.com:3128",
+        secret=True,
+    ),
+}

@@ -1,6 +1,7 @@
-"""All that is taken from Airflow, so that a move between its versions is mended in one place.
+"""What this package takes from Airflow's SDK, but for its options (:mod:`dag_retry._airflow.section`).
 
-Imports stand inside functions: ``import dag_retry`` in a Dag file loads nothing by itself.
+So one module is to be mended when Airflow moves something. Imports stand inside functions: ``import dag_retry`` in a
+Dag file loads nothing by itself.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SECTION = "dag_retry"
-
 
 def require_fence() -> None:
     """Raise ConfigError where Airflow is too old for ``clear_number`` to tell one failure from the next.
@@ -38,13 +37,6 @@ def require_fence() -> None:
         )
 
 
-def option(key: str) -> str | None:
-    """Return an option of the ``[dag_retry]`` section (or ``AIRFLOW__DAG_RETRY__…``); None where unset or empty."""
-    from airflow.sdk.configuration import conf
-
-    return conf.get(SECTION, key, fallback=None) or None
-
-
 def base_url() -> str | None:
     """Return where Airflow says that its own API server is reached (``[api] base_url``), None where unset."""
     from airflow.sdk.configuration import conf
@@ -52,15 +44,15 @@ def base_url() -> str | None:
     return conf.get("api", "base_url", fallback=None) or None
 
 
-def connection(conn_id: str) -> Connection | None:
-    """Return an Airflow Connection, None where there is none of that id."""
-    from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
+def connection(conn_id: str) -> Connection:
+    """Return an Airflow Connection.
 
-    try:
-        found: Connection = Connection.get(conn_id)
-    except AirflowNotFoundException:
-        return None
+    :param conn_id: which.
+    :raises Exception: whatever Airflow's SDK raises where it can't get the Connection.
+    """
+    from airflow.sdk import Connection
+
+    found: Connection = Connection.get(conn_id)
     return found
 
 

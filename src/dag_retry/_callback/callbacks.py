@@ -6,13 +6,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
@@ -21,11 +22,6 @@ from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
 from dag_retry._redis.counter import AttemptCounter, MissingRecord
 from dag_retry._types import Status, Verdict
-
-if TYPE_CHECKING:
-    from redis import Redis, RedisCluster
-
-    from dag_retry._airflow.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +37,7 @@ class Callbacks:
 
     :param policy: what is retried, how often, when and how.
     :param hooks: the hooks to tell.
-    :param counting: what the counter is made with, beside a client.
-    :param redis: the client, or its URL, or None for the setting.
-    :param api: gives the settings of Airflow's API.
-    :param missing_record: gives what counts where Redis knows nothing of a run, for as long as that is claimed.
+    :param missing_record: gives what counts where Redis has no record of a run, while that run is claimed.
     :param made: when the Dag file was parsed, in seconds by the monotonic clock.
     """
 
@@ -53,17 +46,12 @@ class Callbacks:
         policy: Policy,
         hooks: Hooks,
         *,
-        counting: Mapping[str, Any],
-        redis: str | Redis | RedisCluster | None,
-        api: Callable[[], ApiSettings],
-        missing_record: Callable[[Failure, Policy], AbstractContextManager[MissingRecord | int]],
+        missing_record: Callable[[Failure], AbstractContextManager[MissingRecord | int]],
         made: float,
     ) -> None:
         self._policy = policy
         self._hooks = hooks
-        self._counting = counting
-        self._redis = redis
-        self._api = api
+        self._api = settings.api
         self._missing_record = missing_record
         self._made = made
 
@@ -96,7 +84,7 @@ class Callbacks:
                     _log_nothing(run, "restarting")
                     return
                 counter = stack.enter_context(self.connected(budget))
-                missing_record = stack.enter_context(self._missing_record(failure, policy))
+                missing_record = stack.enter_context(self._missing_record(failure))
                 with sdk.timed("claim", failure.dag_id):
                     claim = counter.claim(
                         failure.dag_id,
@@ -155,18 +143,14 @@ class Callbacks:
 
     @contextmanager
     def connected(self, budget: float = LONGEST) -> Iterator[AttemptCounter]:
-        """Connect to Redis, and give the counter.
+        """Connect to the deployment's Redis, and give the counter.
 
         :param budget: the callback's time budget, in seconds.
         :raises ConfigError: a setting is missing or wrong.
+        :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
         """
-        if self._redis is not None and not isinstance(self._redis, str):
-            yield AttemptCounter(self._redis, **self._counting)
-            return
-        from dag_retry._redis.connection import connect
-
-        with closing(connect(settings.redis_url(self._redis), timeout=redis_timeout(budget))) as client:
-            yield AttemptCounter(client, **self._counting)
+        with closing(deployment.connect(timeout=redis_timeout(budget))) as client:
+            yield deployment.counter(client)
 
     def _judged(self, failure: Failure, context: Context) -> tuple[Policy, list[timedelta], str, ConfigError | None]:
         """Return the run's policy and delays, why the failure is not retried, and what is wrong with the policy."""

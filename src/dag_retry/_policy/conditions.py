@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from dag_retry._airflow import options
+from dag_retry._airflow import section
+from dag_retry._airflow.options import REASONS
 from dag_retry._errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,15 +18,11 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = type[BaseException] | str
 
-# What Airflow gives as `reason` to a Dag's failure callback: `DagRun.update_state` and, for the time-out,
-# `SchedulerJobRunner._schedule_dag_run` (3.2.2 and 3.3.2).
-REASONS = ("task_failure", "timed_out", "all_tasks_deadlocked")
-
 
 class Conditions(NamedTuple):
     """What must hold for a failure to be retried; the parameters are those of ``DagRetry``.
 
-    The Dag level knows no exception: there a task-level callback has left its verdict in the record.
+    The Dag level knows no exception. It goes by what a task-level callback has recorded.
     """
 
     retry_on: Sequence[Kind]
@@ -43,19 +40,19 @@ class Conditions(NamedTuple):
         retry_if: Callable[[Any], object] | None,
         reasons: str | Sequence[str] | None,
     ) -> Conditions:
-        """Return the conditions that arguments of ``DagRetry``, or options of the section, say.
+        """Return the conditions of these arguments of ``DagRetry``, and of the section's options for the others.
 
-        :raises ConfigError: one of them is not usable.
+        :raises ConfigError: an argument or option is not usable.
         """
         if retry_if is not None and not callable(retry_if):
             raise ConfigError(f"retry_if is {retry_if!r}: use a function of the context")
-        for task_id in (listed := options.listed("task_ids", task_ids)):
+        for task_id in (listed := section.listed("task_ids", task_ids)):
             if not isinstance(task_id, str) or not task_id:
                 raise ConfigError(f"task_ids has {task_id!r}: use the ids of tasks, e.g. ['validate']")
-        chosen = options.listed("reasons", reasons) or list(REASONS)
+        chosen = section.listed("reasons", reasons) or list(REASONS)
         for reason in chosen:
             if reason not in REASONS:
-                raise ConfigError(f"{options.named('reasons', reasons)} has {reason!r}: use {', '.join(REASONS)}")
+                raise ConfigError(f"{section.named('reasons', reasons)} has {reason!r}: use {', '.join(REASONS)}")
         return cls(
             _kinds("retry_on", retry_on),
             _kinds("give_up_on", give_up_on),
@@ -65,14 +62,14 @@ class Conditions(NamedTuple):
         )
 
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
-        """Return why a failure is not to be retried, as a code; empty where it is.
+        """Return the code that says why a failure is not retried; empty where the failure is retried.
 
-        :raises ConfigError: a name is that of no exception, or ``retry_if`` failed.
+        :raises ConfigError: a name names no exception, or ``retry_if`` failed.
         """
         reason = context.get("reason")
         if reason is not None and reason not in self.reasons:
             return "reason_not_retryable"
-        # At a time-out or a deadlock the context names some task that has not failed.
+        # After a time-out or a deadlock the context names a task that has not failed.
         if self.task_ids and reason in (None, "task_failure") and failure.failed_try.task_id not in self.task_ids:
             return "task_not_retryable"
         exception = context.get("exception")
@@ -98,20 +95,20 @@ class Conditions(NamedTuple):
 
 
 def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
-    kinds = options.listed(key, argument)
+    kinds = section.listed(key, argument)
     for kind in kinds:
         if isinstance(kind, str) and _may_exist(kind):
             continue
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise ConfigError(
-                f"{options.named(key, argument)} has {kind!r}, which is no exception: use a class, or its name, e.g. "
+                f"{section.named(key, argument)} has {kind!r}, which is no exception: use a class, or its name, e.g. "
                 "'requests.exceptions.ConnectionError'"
             )
     return kinds
 
 
 def _may_exist(name: str) -> bool:
-    """Tell whether there may be such an exception, without importing what the Dag file has not."""
+    """Tell whether an exception of this name may exist. No module is imported that the Dag file has not imported."""
     module, _, _ = name.rpartition(".")
     if not module or module in sys.modules:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
-from dag_retry._airflow import options
+from dag_retry._airflow import options, section
 from dag_retry._errors import ConfigError
 
 Delay: TypeAlias = timedelta | Sequence[timedelta] | Callable[[int], timedelta]
@@ -41,9 +41,9 @@ class Delays(NamedTuple):
         """
         found = cls(
             _delay(delay),
-            options.number("backoff", backoff, 1, least=1),
-            options.duration("max_delay", max_delay),
-            options.duration("jitter", jitter),
+            section.get("backoff", backoff),
+            section.get("max_delay", max_delay),
+            section.get("jitter", jitter),
         )
         if found.backoff > 1 and not isinstance(found.delay, timedelta):
             raise ConfigError(f"backoff is {found.backoff:g}, and it needs a delay: set delay to a single timedelta")
@@ -88,18 +88,18 @@ class Delays(NamedTuple):
 
 def _delay(argument: Delay | None) -> Delay | None:
     if argument is None:
-        if not (texts := options.listed("delay", None)):
+        if not (texts := section.listed("delay")):
             return None
         found = [options.seconds(text) for text in texts]
         shown, example = ", ".join(texts), "60, or 60, 300, 900 (seconds)"
     elif callable(argument):
         return argument
     else:
-        found = options.listed("delay", argument)
+        found = section.listed("delay", argument)
         shown, example = repr(argument), "timedelta(minutes=1), or a list of timedeltas"
     delays = [delay for delay in found if isinstance(delay, timedelta) and delay >= timedelta(0)]
     if not found or len(delays) < len(found):
-        raise ConfigError(f"{options.named('delay', argument)} is {shown}: use e.g. {example}, and nothing negative")
+        raise ConfigError(f"{section.named('delay', argument)} is {shown}: use e.g. {example}, and nothing negative")
     return delays if len(delays) > 1 else delays[0]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dag_retry._airflow import options
+from dag_retry._airflow import section
 from dag_retry._errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def listed(name: str, given: Any) -> list[Hook]:
     :param given: one callback, a list of them, or None for the hooks of the section.
     :raises ConfigError: one of them is not callable.
     """
-    hooks = [_HookByName(name, each) if given is None else each for each in options.listed(name, given)]
+    hooks = [_HookByName(name, each) if given is None else each for each in section.listed(name, given)]
     for hook in hooks:
         if not callable(hook):
             raise ConfigError(f"{name} is {hook!r}: use a function or notifier, or a list of them")
@@ -88,7 +88,7 @@ class _HookByName:
 
     def __init__(self, name: str, path: str) -> None:
         if ":" not in path:
-            raise ConfigError(f"{options.named(name)} is {path!r}: use module:function, e.g. our_alerts:page")
+            raise ConfigError(f"{section.named(name)} is {path!r}: use module:function, e.g. our_alerts:page")
         self._path = path
 
     def __call__(self, context: Context) -> None:

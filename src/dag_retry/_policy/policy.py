@@ -1,4 +1,4 @@
-"""What is retried, how often, when and how: all that a Dag, and the operator of a single run, can choose."""
+"""What is retried, how often, when and how: what a Dag chooses, or whoever triggers a run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dag_retry._airflow import options
+from dag_retry._airflow import options, section
 from dag_retry._errors import ConfigError
 from dag_retry._policy.conditions import Conditions
 from dag_retry._policy.delays import Delays
 
 if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
-    from dag_retry._redis.counter import ManualClear, MissingRecord
+    from dag_retry._redis.counter import ManualClear
     from dag_retry._types import ClearOption
 
 Scope = Literal["run", "failed"]
@@ -25,7 +25,7 @@ OVERRIDES = "dag_retry"
 class Policy(NamedTuple):
     """The policy of a Dag, or of one run; the parameters are those of ``DagRetry``.
 
-    :param longest_delay: what a record can keep.
+    :param longest_delay: a record is kept no longer while its run waits.
     :param enabled: whether this run is retried at all.
     """
 
@@ -36,19 +36,18 @@ class Policy(NamedTuple):
     run_on_latest_version: bool
     skip_if_newer_run: bool
     conditions: Conditions
-    on_missing_record: MissingRecord
     on_manual_clear: ManualClear
     longest_delay: timedelta
     enabled: bool = True
 
     def of_run(self, context: Mapping[str, Any]) -> Policy:
-        """Return the policy of a run: the limits that its Dag's params, or its own conf, hold under ``dag_retry``.
+        """Return the policy of a run, with the limits that its Dag's params or its own conf hold under ``dag_retry``.
 
         :param context: what Airflow gave to the callback.
-        :raises ConfigError: such a limit is not usable, or above ``max_attempts_limit``.
+        :raises ConfigError: a limit is not usable, or above ``max_attempts_limit``.
         """
         of_dag = (context.get("params") or {}).get(OVERRIDES)
-        # A run's conf may stand in the params too; the nearest wins.
+        # A run's conf may stand in the params too. The run's own limits win.
         of_run = (getattr(context["dag_run"], "conf", None) or {}).get(OVERRIDES)
         policy = self
         for where, overrides in ((f"params[{OVERRIDES!r}]", of_dag), (f"dag_run.conf[{OVERRIDES!r}]", of_run)):
@@ -57,24 +56,24 @@ class Policy(NamedTuple):
         return policy
 
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
-        """Return why a failure is not to be retried, as a code; empty where it is.
+        """Return the code that says why a failure is not retried; empty where the failure is retried.
 
         :raises ConfigError: a condition can't be evaluated.
         """
         return self.conditions.skip(failure, context) if self.enabled else "disabled"
 
     def delays_before(self) -> list[timedelta]:
-        """Return the delay before each attempt; the last one holds for all that follow.
+        """Return the delay before each attempt; the last one holds for all further attempts.
 
-        :raises ConfigError: the function that says it failed, or a delay is longer than a record can keep.
+        :raises ConfigError: the ``delay`` function failed, or a delay is longer than a record is kept.
         """
         return self.delays.before(self.max_attempts, longest=self.longest_delay)
 
     def options(self, reason: str | None) -> set[ClearOption]:
         """Return how the run is to be cleared.
 
-        :param reason: Airflow's reason at the Dag level. After a time-out or a deadlock the tasks that were not done
-            have not failed, and clearing the failed ones would not run them.
+        :param reason: Airflow's reason at the Dag level. After a time-out or a deadlock, unfinished tasks have not
+            failed. To clear only failed tasks would not run them.
         """
         chosen: dict[ClearOption, bool] = {
             "only_failed": self.scope == "failed" and reason == "task_failure",
@@ -103,15 +102,16 @@ class Policy(NamedTuple):
 
 
 def limited(max_attempts: int, where: str) -> int:
-    """Return a number of attempts that the deployment allows.
+    """Return a number of attempts, once it is checked against the section's ``max_attempts_limit``.
 
-    :param where: where it is set.
-    :raises ConfigError: it is above the section's ``max_attempts_limit``.
+    :param max_attempts: the number.
+    :param where: where the number is set, for the message.
+    :raises ConfigError: the number is above the limit.
     """
-    limit = options.whole_number("max_attempts_limit", None, 0, least=0)
+    limit = section.get("max_attempts_limit")
     if limit and max_attempts > limit:
         raise ConfigError(
-            f"{where} is {max_attempts}, and {options.named('max_attempts_limit')} allows {limit}: use no more"
+            f"{where} is {max_attempts}, and {section.named('max_attempts_limit')} allows {limit}: use no more"
         )
     return max_attempts
 

@@ -7,11 +7,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from dag_retry._defaults import NAMESPACE, TTL
 from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
 from dag_retry._redis.errors import counter_errors
-from dag_retry._redis.keys import NAMESPACE, Keys
-from dag_retry._redis.lifetimes import LEASE, TTL, Lifetimes, ms
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.lifetimes import LEASE, Lifetimes, ms
 from dag_retry._redis.record import clear_options_of, record_of
 from dag_retry._redis.replicas import await_replicas
 from dag_retry._redis.scripts import Verbs, check_ids, new_claim_id

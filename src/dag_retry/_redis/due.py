@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from dag_retry._defaults import NAMESPACE, TTL
 from dag_retry._redis.errors import counter_errors
-from dag_retry._redis.keys import NAMESPACE, Keys, run_of
-from dag_retry._redis.lifetimes import TTL, Lifetimes, ms
+from dag_retry._redis.keys import Keys, run_of
+from dag_retry._redis.lifetimes import Lifetimes, ms
 from dag_retry._redis.record import record_of, text
 from dag_retry._redis.scripts import Verbs, new_claim_id, run_script, script
 from dag_retry._types import Claim, Verdict

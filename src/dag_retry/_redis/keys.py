@@ -7,9 +7,6 @@ from typing import Literal
 
 from dag_retry._errors import ConfigError
 
-NAMESPACE = "dag-retry"
-"""What keys begin with by default."""
-
 SCHEMA = "v1"
 """Part of every key's name: another schema has other keys."""
 

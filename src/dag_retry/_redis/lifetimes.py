@@ -6,9 +6,6 @@ from datetime import timedelta
 
 from dag_retry._errors import ConfigError
 
-TTL = timedelta(days=30)
-"""How long a record is kept after its last change, by default."""
-
 LEASE = timedelta(seconds=60)
 """Four times what a callback may take, and a wait that nobody minds where a worker dies."""
 

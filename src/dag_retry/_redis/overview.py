@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from dag_retry._redis.keys import NAMESPACE, Keys
+from dag_retry._defaults import NAMESPACE
+from dag_retry._redis.keys import Keys
 from dag_retry._redis.reads import Placed, Reads
 from dag_retry._redis.record import text
 from dag_retry._redis.views import Event, Page, Sizes, Unreadable, number

@@ -1,4 +1,4 @@
-"""What a verb works with: Redis, and Airflow's API, as the settings name them."""
+"""What verbs share: the connection to the deployment's Redis, and arguments."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dag_retry._airflow import settings
-from dag_retry._redis.counter import AttemptCounter
-from dag_retry._redis.overview import Overview
+from dag_retry._callback import deployment
+
+if TYPE_CHECKING:
+    from dag_retry._redis.counter import AttemptCounter
+    from dag_retry._redis.overview import Overview
+
+REDIS_TRY = 2.0
+"""Seconds for each try of a call of Redis: a person waits longer than a callback may."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -33,18 +38,14 @@ def connected() -> Iterator[Session]:
     """Connect to Redis.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises CounterError: no node of the Cluster answers.
+    :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    from dag_retry._redis.connection import connect
-
-    namespace = settings.namespace()
-    with closing(connect(settings.redis_url(None), timeout=2)) as client:
-        counter = AttemptCounter(client, namespace=namespace, ttl=settings.ttl())
-        yield Session(Overview(client, namespace=namespace), counter)
+    with closing(deployment.connect(timeout=REDIS_TRY)) as client:
+        yield Session(deployment.overview(client), deployment.counter(client))
 
 
 def operator() -> str:
-    """Return who acts, for the events: user and host."""
+    """Return who acts, as the events show it: user and host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
@@ -53,7 +54,7 @@ def operator() -> str:
 
 
 def json_argument(parser: argparse.ArgumentParser) -> None:
-    """Add what scripts want."""
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="answer in JSON; times are ms since the epoch")
 
 
@@ -69,14 +70,14 @@ def dag_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def limit_argument(parser: argparse.ArgumentParser, default: int) -> None:
-    """Add how many at most."""
+    """Add ``--limit``."""
     parser.add_argument("--limit", type=positive, default=default, help=f"how many at most (default: {default})")
 
 
 def positive(text: str) -> int:
     """Return a whole number of 1 or more.
 
-    :raises argparse.ArgumentTypeError: it is none.
+    :raises argparse.ArgumentTypeError: the text is no such number.
     """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
@@ -86,7 +87,7 @@ def positive(text: str) -> int:
 def age(text: str) -> int:
     """Return an age in ms.
 
-    :raises argparse.ArgumentTypeError: it is none.
+    :raises argparse.ArgumentTypeError: the text is no age.
     """
     found = re.fullmatch(r"(\d{1,9})([smhd])", text)
     if not found:

@@ -1,14 +1,14 @@
-"""A hook for each type of Connection, since Airflow lists no type without one. Nobody needs to call them."""
+"""A hook for each type of Connection: Airflow lists no type without one. Nothing calls these hooks."""
 
 from __future__ import annotations
 
 from airflow.sdk import BaseHook
 
-from dag_retry._airflow.settings import API_CONNECTION, REDIS_CONNECTION
+from dag_retry._airflow.options import API_CONNECTION, REDIS_CONNECTION
 
 
 class RedisHook(BaseHook):
-    """The Connection ``dag_retry_redis``: where attempts are counted."""
+    """The Connection that ``redis_conn_id`` names: where attempts are counted."""
 
     conn_name_attr = "dag_retry_redis_conn_id"
     default_conn_name = REDIS_CONNECTION
@@ -17,7 +17,7 @@ class RedisHook(BaseHook):
 
 
 class ApiHook(BaseHook):
-    """The Connection ``dag_retry_api``: how runs are cleared."""
+    """The Connection that ``api_conn_id`` names: how runs are cleared."""
 
     conn_name_attr = "dag_retry_api_conn_id"
     default_conn_name = API_CONNECTION

@@ -1,4 +1,4 @@
-"""The types of the Connections ``dag_retry_redis`` and ``dag_retry_api``, as Airflow's form shows them."""
+"""The types of Connection that ``redis_conn_id`` and ``api_conn_id`` can name, as Airflow's form shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONNECTION_TYPES: list[dict[str, Any]] = [
         "hook-name": "Dag retry: Redis",
         "hook-class-name": "dag_retry.plugin.connection_hooks.RedisHook",
         "conn-fields": {
-            "db": _field("Database", "integer", "Its number; 0 where empty.", minimum=0),
+            "db": _field("Database", "integer", "The database's number; 0 where empty.", minimum=0),
             "ssl": _field("TLS", "boolean", "Whether the port speaks TLS.", default=False),
             "ssl_ca_certs": _field("CA file", "string", "PEM file of the CA that alone is trusted."),
             "ssl_certfile": _field("Certificate file", "string", "PEM file of the client's certificate."),
@@ -37,10 +37,9 @@ CONNECTION_TYPES: list[dict[str, Any]] = [
         "hook-name": "Dag retry: Airflow's REST API",
         "hook-class-name": "dag_retry.plugin.connection_hooks.ApiHook",
         "conn-fields": {
-            "client_id": _field("Client id", "string", "Logs in with the grant client_credentials (Keycloak)."),
-            "client_secret": _field("Client secret", "string", "The client's.", format="password"),
-            "token_callable": _field("Token function", "string", "module:function, which returns a bearer token."),
-            "token_path": _field("Token path", "string", "Where one logs in; /auth/token where empty."),
+            "client_id": _field("Client id", "string", "The client that logs in with client_credentials (Keycloak)."),
+            "client_secret": _field("Client secret", "string", "The client's secret.", format="password"),
+            "token_path": _field("Token path", "string", "Where a user or client logs in; /auth/token where empty."),
             "ca_file": _field("CA file", "string", "PEM file of the CA that alone is trusted."),
             "proxy": _field("Proxy", "string", "http://user:password@proxy.example.com:3128", format="password"),
         },

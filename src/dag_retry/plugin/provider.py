@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from dag_retry._airflow.options import OPTIONS, Option
 from dag_retry.plugin.connections import CONNECTION_TYPES
-from dag_retry.plugin.options import OPTIONS
 
 
 def get_provider_info() -> dict[str, Any]:
     """Return what ``airflow providers``, ``airflow config`` and the form of Connections show.
 
-    Airflow checks it against ``provider_info.schema.json``, in which ``package-name`` must be the distribution's.
+    Airflow checks this against ``provider_info.schema.json``; ``package-name`` must be the distribution's name.
     """
     return {
         "package-name": "airflow-dag-retry",
@@ -22,7 +22,18 @@ def get_provider_info() -> dict[str, Any]:
         "config": {
             "dag_retry": {
                 "description": "Retries of whole Dag runs (airflow-dag-retry).",
-                "options": {name: option.schema() for name, option in OPTIONS.items()},
+                "options": {name: _schema(option) for name, option in OPTIONS.items()},
             }
         },
+    }
+
+
+def _schema(option: Option) -> dict[str, Any]:
+    return {
+        "description": option.description,
+        "type": option.parser.type,
+        "default": None if option.default is None else str(option.default),
+        "example": option.example,
+        "sensitive": option.secret,
+        "version_added": option.version_added,
     }

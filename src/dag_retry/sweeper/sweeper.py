@@ -8,31 +8,27 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.client import Client
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
-from dag_retry._redis.counter import AttemptCounter
-from dag_retry._redis.due import DueRuns
-from dag_retry._redis.overview import Overview
 from dag_retry._retry import TAG
 from dag_retry._types import Claim
 from dag_retry.sweeper.failed_runs import FailedRuns
 
 if TYPE_CHECKING:
-    from redis import Redis, RedisCluster
+    from dag_retry._redis.connection import Client as RedisClient
 
 log = logging.getLogger(__name__)
 
 # A sweeper takes at most as long for one run as a callback does, in seconds.
 _DEADLINE = LONGEST
-_REDIS_TIMEOUT = redis_timeout(LONGEST)
 
 
 class Sweeper:
@@ -41,28 +37,22 @@ class Sweeper:
     A sweeper reads no Dag file, so it calls the hooks of the section ``[dag_retry]``. Their context holds ``dag_id``,
     ``run_id``, and the :class:`Outcome` as ``dag_retry``.
 
-    :param redis_client: where attempts are counted.
-    :param namespace: what the keys' names begin with; else as the section has it.
-    :param api: the address of Airflow; else as the Connection or the section has it.
+    :param redis_client: a client of the deployment's Redis.
     :param grace: how long the callbacks of a failed run may take to come.
     :param look_back: how far the first look for failed runs goes back.
-    :raises ConfigError: a setting is wrong.
+    :raises ConfigError: a hook of the section is wrong.
     """
 
     def __init__(
         self,
-        redis_client: Redis | RedisCluster,
+        redis_client: RedisClient,
         *,
-        namespace: str | None = None,
-        api: str | None = None,
         grace: timedelta = timedelta(minutes=5),
         look_back: timedelta = timedelta(days=1),
     ) -> None:
-        kept: dict[str, Any] = {"namespace": settings.namespace(namespace), "ttl": settings.ttl()}
-        self._counter = AttemptCounter(redis_client, **kept)
-        self._due = DueRuns(redis_client, **kept)
-        self._overview = Overview(redis_client, namespace=kept["namespace"])
-        self._api = partial(settings.api, api)
+        self._counter = deployment.counter(redis_client)
+        self._due = deployment.due_runs(redis_client)
+        self._overview = deployment.overview(redis_client)
         self._hooks = Hooks()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._grace = grace
@@ -89,14 +79,14 @@ class Sweeper:
     def find_unclaimed(self) -> int:
         """Look for failed runs whose failure no callback has claimed, and record that they need a human.
 
-        A killed task calls nothing back, and the Dag-level callback can be lost too.
+        A killed task calls nothing back, and Airflow may never call the Dag-level callback either.
 
         :return: how many of them are new.
         :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with Client(self._api(), Deadline(_DEADLINE)) as client:
+        with Client(settings.api(), Deadline(_DEADLINE)) as client:
             failed_runs = FailedRuns(client)
             ours = self._overview.dag_ids() | failed_runs.tagged(TAG)
             for run in failed_runs.between(self._looked_until, until, ours):
@@ -121,7 +111,7 @@ class Sweeper:
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
-            Holder(claim, self._counter, self._api, self._hooks, context, Deadline(_DEADLINE)).act()
+            Holder(claim, self._counter, settings.api, self._hooks, context, Deadline(_DEADLINE)).act()
         except ClearRefused:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:
@@ -138,12 +128,10 @@ def sweeper() -> Iterator[Sweeper]:
 
     :raises ConfigError: a setting is missing or wrong.
     :raises ClearRefused: Airflow refuses the credentials.
-    :raises ClearUnconfirmed: Airflow gives no clear answer.
-    :raises CounterError: Redis is a Cluster that is unreachable.
+    :raises ClearUnconfirmed: Airflow gives no clear answer, or a named Connection was not found.
+    :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    from dag_retry._redis.connection import connect
-
-    with Client(settings.api(None), Deadline(_DEADLINE)) as client:
+    with Client(settings.api(), Deadline(_DEADLINE)) as client:
         client.items(client.get("dags", query={"limit": 1}), "dags")
-    with closing(connect(settings.redis_url(None), timeout=_REDIS_TIMEOUT)) as redis_client:
+    with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:
         yield Sweeper(redis_client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from airflow.sdk import DAG, task
 
@@ -18,6 +19,19 @@ def tell(context: Any) -> None:
     line = f"{outcome.dag_id} {outcome.status.value} {outcome.attempt}\n"
     with (Path(os.environ["AIRFLOW_HOME"]) / "told").open("a") as told:
         told.write(line)
+
+
+class Elsewhere(DagRetry):
+    """Fails as in a deployment with other options."""
+
+    def __init__(self, options: dict[str, str], **policy: Any) -> None:
+        super().__init__(2, **policy)
+        self._options = {f"AIRFLOW__DAG_RETRY__{name}": value for name, value in options.items()}
+
+    def on_failure(self, context: Any) -> None:
+        # One process of the dag processor calls back for all Dags of this file.
+        with patch.dict(os.environ, self._options):
+            super().on_failure(context)
 
 
 def branches(dag_id: str, retry: DagRetry, *, recover: bool, level: Any = "both") -> None:
@@ -42,9 +56,9 @@ branches("recover_task_level", DagRetry(2, **hooks), recover=True, level="task")
 branches("exhaust", DagRetry(2, **hooks), recover=False)
 
 # Bad weather: nobody at that port, and nobody by that name.
-branches("redis_away", DagRetry(2, redis="redis://:s3cret@127.0.0.1:1/0", **hooks), recover=True)
-stranger = os.environ["AIRFLOW__DAG_RETRY__API_URL"].replace("://", "://stranger:s3cret@")
-branches("login_refused", DagRetry(2, api=stranger, **hooks), recover=True)
+branches("redis_away", Elsewhere({"REDIS_URL": "redis://:s3cret@127.0.0.1:1/0"}, **hooks), recover=True)
+stranger = {"API_USERNAME": "stranger", "API_PASSWORD": "s3cret"}
+branches("login_refused", Elsewhere(stranger, **hooks), recover=True)
 
 mapped_retry = DagRetry(2, **hooks)
 with DAG("mapped", schedule=None, **mapped_retry.dag_args(default_args={"retries": 0})):

@@ -31,8 +31,8 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
     """
     yield _time_left()
     try:
-        where = settings.api(None)
-    except ConfigError as error:
+        where = settings.api()
+    except (ConfigError, ClearUnconfirmed) as error:
         yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
         return
     with Client(where, Deadline(_SECONDS)) as client:

@@ -1,15 +1,15 @@
-"""Redis: is it reachable and new enough, open to the scripts, and does it keep what it is told."""
+"""Checks of Redis: reachable, new enough, open to the scripts, and sure to keep what is written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dag_retry._airflow import settings
+from dag_retry._airflow import section
+from dag_retry._callback import deployment
 from dag_retry._errors import ConfigError, CounterError
 from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import Keys
-from dag_retry._redis.overview import Overview
 from dag_retry._redis.record import text
 from dag_retry._redis.scripts import script
 from dag_retry.cli.doctor.finding import Finding, refused
@@ -18,15 +18,14 @@ _OLDEST = (6, 2)
 _MEMORY_SHARE = 0.9
 
 
-def examine(client: Any, within: str) -> Iterator[Finding]:
-    """Yield what is found of Redis.
+def examine(client: Any) -> Iterator[Finding]:
+    """Yield what is found of the deployment's Redis.
 
     :param client: a client that does not decode.
-    :param within: the namespace of the keys.
     """
-    keys = Keys(within)
+    keys = Keys(section.get("namespace"))
     try:
-        Overview(client, namespace=within).now()
+        deployment.overview(client).now()
     except CounterError as error:
         yield refused("Redis", error)
         return
@@ -34,7 +33,7 @@ def examine(client: Any, within: str) -> Iterator[Finding]:
     node = _holder(client, keys)
     yield _version(node)
     yield from _rights(client, keys)
-    yield _reads(client, within)
+    yield _reads(client)
     try:
         with counter_errors(client):
             info = node.info("persistence") | node.info("memory")
@@ -51,26 +50,15 @@ def examine(client: Any, within: str) -> Iterator[Finding]:
     yield _memory(info)
 
 
-def connect() -> tuple[Any, str]:
-    """Return a client, as the settings name it, and the namespace.
-
-    :raises ConfigError: a setting is missing or wrong.
-    :raises CounterError: no node of the Cluster answers.
-    """
-    from dag_retry._redis.connection import connect
-
-    return connect(settings.redis_url(None), timeout=2), settings.namespace()
-
-
 def not_connected(error: ConfigError | CounterError) -> Finding:
-    """Return what it means that there is not even a client."""
+    """Return the finding of an error that came before there was a client."""
     if isinstance(error, CounterError):
         return refused("Redis", error)
     return Finding("Redis", "fault", "its settings are not usable", str(error))
 
 
 def _holder(client: Any, keys: Keys) -> Any:
-    """Return a client of the node that holds the keys: of a Cluster only that one matters."""
+    """Return a client of the node that holds the keys: in a Cluster, only that node matters."""
     if hasattr(client, "get_node_from_key"):
         return client.get_redis_connection(client.get_node_from_key(keys.events()))
     return client
@@ -108,7 +96,7 @@ def _rights(client: Any, keys: Keys) -> Iterator[Finding]:
         return
     if not refusals:
         yield Finding(check, "ok", "may run, and each of their commands is allowed")
-    # Memory that is full is one fault, however many commands it keeps from being carried out.
+    # Full memory is one fault, however many commands it stops.
     commands: dict[str, list[str]] = {}
     for command, _, said in (refusal.partition(": ") for refusal in refusals):
         commands.setdefault(said, []).append(command)
@@ -120,9 +108,9 @@ def _rights(client: Any, keys: Keys) -> Iterator[Finding]:
             yield refused(check, error)
 
 
-def _reads(client: Any, within: str) -> Finding:
+def _reads(client: Any) -> Finding:
     check = "reads of the command line and the page"
-    overview = Overview(client, namespace=within)
+    overview = deployment.overview(client)
     try:
         sizes = overview.sizes()
         overview.runs("recent", statuses=[""], limit=1)

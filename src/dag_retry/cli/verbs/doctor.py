@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack, closing
 
+from dag_retry._callback import deployment
 from dag_retry._errors import ConfigError, CounterError
-from dag_retry._redis.overview import Overview
 from dag_retry.cli.doctor import airflow, redis
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import Output, cell, grid
-from dag_retry.cli.session import json_argument
+from dag_retry.cli.session import REDIS_TRY, json_argument
 
 _STYLES = {"ok": "green", "unknown": "bright_black", "warning": "yellow", "fault": "bold red"}
 
@@ -27,10 +27,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     now: int | None = None
     with ExitStack() as stack:
         try:
-            client, namespace = redis.connect()
-            stack.enter_context(closing(client))
-            found += redis.examine(client, namespace)
-            now = Overview(client, namespace=namespace).now()
+            client = stack.enter_context(closing(deployment.connect(timeout=REDIS_TRY)))
+            found += redis.examine(client)
+            now = deployment.overview(client).now()
         except (ConfigError, CounterError) as error:
             if not found:
                 found.append(redis.not_connected(error))

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from dag_retry._airflow.client import Client
     from dag_retry.cli.variables import Variables
 
-    with Client(settings.api(None), Deadline(_SECONDS)) as client:
+    with Client(settings.api(), Deadline(_SECONDS)) as client:
         variables = Variables(client)
         found = list(variables.leftovers())
         removed = {each.name for each in found if args.remove and not each.in_flight}

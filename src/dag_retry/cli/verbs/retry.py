@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     from dag_retry._airflow.api import AirflowApi
 
-    with AirflowApi(settings.api(None), Deadline(_SECONDS)) as api:
+    with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
         # Somebody may have cleared it: the record learns of that only when the run ends.
         state = api.state(*named)
         if state in ("queued", "running"):
@@ -58,7 +58,7 @@ def _call_sweeper(now: int) -> str:
 
     at = datetime.fromtimestamp(now / 1000, tz=timezone.utc)
     try:
-        with AirflowApi(settings.api(None), Deadline(_SECONDS)) as api:
+        with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
             if api.trigger(SWEEPER_DAG, f"hastened__{at.isoformat()}", at):
                 return f"the Dag {SWEEPER_DAG}"
     except DagRetryError as error:

@@ -1,4 +1,4 @@
-"""The page's app, which Airflow mounts at ``/dag-retry``: some files, and what they ask for as JSON."""
+"""The page's app, which Airflow mounts at ``/dag-retry``: files, and the JSON that they ask for."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from dag_retry._airflow import settings
+from dag_retry._callback import deployment
 from dag_retry._errors import DagRetryError
-from dag_retry._redis.connection import Client, connect
+from dag_retry._redis.connection import Client
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.overview import Overview
 from dag_retry._types import Status
@@ -30,8 +31,11 @@ STATIC = Path(__file__).parent / "static"
 FILES = {file.name: file for file in STATIC.iterdir()}
 FILES |= {"": FILES["index.html"], "run": FILES["run.html"]}
 
+# Seconds for each try of a call of Redis.
+_REDIS_TRY = 1.0
+
 HEADERS = {
-    # Only what lies beside it, and nothing that a dag_id or an error text could turn into script, style or a form.
+    # The page loads only its own files. So no dag_id and no error text can become a script, a style or a form.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -59,13 +63,13 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
 
 @app.exception_handler(DagRetryError)
 async def _say_why(request: Request, error: Exception) -> JSONResponse:
-    """Redis is away, or a setting is wrong: the message says what to do."""
+    """Answer 503 where Redis is away or a setting is wrong: the message says what to do."""
     return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @app.exception_handler(HTTPStatus.UNAUTHORIZED)
 async def _log_in(request: Request, error: HTTPException) -> Response:
-    """Send a browser that asks for a page to Airflow's login, and back; who asks for data is refused."""
+    """Send a browser that asks for a page to Airflow's login, and back. A request for data is refused."""
     if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
         return await http_exception_handler(request, error)
     # The root path is where Airflow is reached, and our prefix. All pages lie right below it.
@@ -76,18 +80,17 @@ async def _log_in(request: Request, error: HTTPException) -> Response:
 
 @lru_cache(maxsize=1)
 def _client(url: str) -> Client:
-    """Return one client, with its pool of connections, for all requests."""
-    return connect(url)
+    """Return one client, with its pool of connections, for all requests: as long as the URL stays the same."""
+    return deployment.connect(timeout=_REDIS_TRY)
 
 
-# The settings are asked for each time: a Connection may be edited while the server runs.
+# Each request reads the settings: a Connection may be edited while the server runs.
 def _overview() -> Overview:
-    return Overview(_client(settings.redis_url(None)), namespace=settings.namespace())
+    return deployment.overview(_client(settings.redis_url()))
 
 
 def _counter() -> AttemptCounter:
-    client = _client(settings.redis_url(None))
-    return AttemptCounter(client, namespace=settings.namespace(), ttl=settings.ttl())
+    return deployment.counter(_client(settings.redis_url()))
 
 
 def _board(overview: Annotated[Overview, Depends(_overview)], access: AccessDep, session: SessionDep) -> Board:
@@ -101,7 +104,7 @@ CounterDep = Annotated[AttemptCounter, Depends(_counter)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-# Of lists the rows are what access is asked for: FAB refuses all Dags at once to who may read one of them.
+# Lists check access row by row: FAB refuses "all Dags" to a user who may read only some.
 @app.get("/api/runs")
 def runs(board: BoardDep, dag: str = "", status: Status | None = None, limit: Limit = 25) -> JSONResponse:
     """Return what needs a human, what is retrying now, and what changed last."""
@@ -116,12 +119,12 @@ def recovery(board: BoardDep, dag: str = "") -> JSONResponse:
 
 @app.get("/api/run", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))])
 def run(board: BoardDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
-    """Return all that is known of one run."""
+    """Return everything about one run."""
     return JSONResponse(board.run(dag_id, run_id))
 
 
-# A run is retried by Airflow's own endpoint, which the page calls as its user. These change what Redis holds, and are
-# logged where Airflow logs that.
+# To retry a run, the page calls Airflow's own endpoint as its user. The actions below change what Redis holds, and
+# Airflow's audit log shows them.
 def _action(event: str) -> list[Any]:
     return [
         Depends(same_site),
