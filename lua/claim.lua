@@ -106,9 +106,9 @@ end
 -- lagged. A blocked run that nobody was told of has not ended: whoever takes it over tries the clear once more.
 local base, attempt, budget_at, reason = 0, 0, now, 'claimed'
 if not record then
-  attempt = tonumber(args.on_missing_record) or 0
-  if attempt > 0 then
-    base = math.max(0, generation - attempt)
+  local held = tonumber(args.on_missing_record)
+  if held then
+    base, attempt = math.max(0, generation - held), held
   elseif generation > 0 and (args.on_missing_record == 'start_fresh'
       or args.run_after and has_remembered()) then -- rule: what was forgotten counts
     base = generation

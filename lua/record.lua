@@ -99,13 +99,13 @@ end
 
 local ATTENTION = {exhausted = true, blocked = true, skipped = true, unclaimed = true}
 
--- Returns when somebody must look at the run: when the record says so, or, while the run is retried, when Redis would
--- forget the record. Returns nil for a run that has ended, and was told.
-local function look_at()
+-- Returns when somebody must look at the run: when the record says so, or, while the run is retried, when Redis will
+-- forget the record (after `left` ms). Returns nil for a run that has ended, and was told.
+local function look_at(left)
   if record.due_at ~= '0' then
     return record.due_at
   end
-  return record.status == 'retrying' and numeral(now + ttl) or nil
+  return record.status == 'retrying' and numeral(now + left) or nil
 end
 
 -- Changes fields of the record, given as {field, value, ...}, and emits an event (unless nil) with the record's fields but
@@ -113,7 +113,7 @@ end
 -- is claimed.
 local function save(event, change, but)
   record = record or {}
-  local was_active, needed_attention = record.status and look_at(), ATTENTION[record.status]
+  local was_active, needed_attention = record.status and look_at(ttl), ATTENTION[record.status]
   change[#change + 1], change[#change + 2] = 'updated_at', numeral(now)
   for i = 1, #change, 2 do
     record[change[i]] = change[i + 1]
@@ -122,7 +122,7 @@ local function save(event, change, but)
     tell(event, but and setmetatable(but, {__index = record}) or record)
     count(event)
   end
-  local active, attention = look_at(), ATTENTION[record.status]
+  local active, attention = look_at(ttl), ATTENTION[record.status]
   if active or was_active then
     index(active_key, active)
   end

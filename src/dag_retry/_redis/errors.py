@@ -38,9 +38,9 @@ _REMEDIES = {
         "it has just started and loads its data (LOADING): this passes by itself; if it lasts, see its log"
     ),
     "MISCONF": "it can't save its snapshots and so refuses writes (MISCONF): see its log, mostly a full disk",
-    "WRONGTYPE": (
-        "a key under one of our names is not ours: rename or delete what begins with {<namespace>}:v1: and is of "
-        "another type than the README says, or set another namespace"
+    "WRONGTYPE|user_script:.*attempt to": (
+        "a key under one of our names is not ours: rename or delete what begins with {<namespace>}:v1: and is not as "
+        "the README says, or set another namespace"
     ),
     "ClusterDown|CLUSTERDOWN|SlotNotCovered|MasterDown|not covered": (
         "the Cluster has lost a part of its slots (CLUSTERDOWN): see CLUSTER INFO there; during a failover this passes "
@@ -65,12 +65,11 @@ _REMEDIES = {
         "(raise its maxclients): see its log"
     ),
     "SSL|TLS": "no TLS connection came about: if its port is a plain one, use redis:// in place of rediss://",
-    # Whom it does not want, it tells so unasked; redis-py then says no more than that.
+    # Redis says so right after the connect, before it is asked. redis-py then says no more than that.
     "max number of clients|DENIED|Connection not ready": (
         "it turns clients away: it has too many (raise its maxclients, or see who they are with CLIENT LIST), or is in "
         "protected mode (give it a password)"
     ),
-    "DAGRETRYSCHEMA": "a newer version of this package wrote the record: upgrade the one that runs here",
     "Timeout": (
         "no answer in time: it is overloaded or stopped, a firewall drops what is sent there, or (rediss://) its port "
         "is a plain one"
