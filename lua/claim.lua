@@ -54,11 +54,9 @@ end
 -- Counts a loser in the record. Only the first few of a generation have an event: thousands of mapped tasks may fail
 -- at once, and would push all else out of the stream.
 local function lose(reason)
-  if redis.call('HINCRBY', run_key, 'lost', '1') <= LOST_EVENTS then
-    tell('lost', {generation = args.generation, attempt = record.attempt, max_attempts = record.max_attempts,
-      reason = reason, level = args.level, task_id = args.task_id, map_index = args.map_index, error = args.error})
-  end
-  count('lost')
+  local told = redis.call('HINCRBY', run_key, 'lost', '1') <= LOST_EVENTS
+  emit('lost', told and {generation = args.generation, attempt = record.attempt, max_attempts = record.max_attempts,
+    reason = reason, level = args.level, task_id = args.task_id, map_index = args.map_index, error = args.error})
   return answer('lost', reason)
 end
 

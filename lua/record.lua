@@ -70,22 +70,25 @@ local function tidy()
   end
 end
 
--- Counts an event. For each Dag the keys that runs share are tidied once a minute, or when the Dag's counters are new.
-local function count(event)
+-- Counts an event and, where its fields are given, appends the event to the stream, with the same fields whatever the
+-- event. For each Dag the keys that runs share are tidied once a minute, and at the first event of a kind. Where a write
+-- fails, the keys that were made before have their TTL.
+local function emit(event, of)
   if redis.call('HINCRBY', stats_key, event, '1') == 1 then
     redis.call('PEXPIRE', stats_key, shared_ttl_text)
   end
-  redis.call('HINCRBY', dag_stats_key, event, '1')
-  if redis.call('PTTL', dag_stats_key) < shared_ttl - 60000 then
+  local first = redis.call('HINCRBY', dag_stats_key, event, '1') == 1
+  if first then
+    redis.call('PEXPIRE', dag_stats_key, shared_ttl_text)
+  end
+  if of then
+    redis.call('XADD', events_key, 'MAXLEN', '~', KEPT_EVENTS, '*', 'event', event, 'dag_id', dag_id, 'run_id', run_id,
+      'generation', of.generation, 'attempt', of.attempt, 'max_attempts', of.max_attempts, 'reason', of.reason,
+      'level', of.level, 'holder', args.holder, 'task_id', of.task_id, 'map_index', of.map_index, 'error', of.error)
+  end
+  if first or redis.call('PTTL', dag_stats_key) < shared_ttl - 60000 then
     tidy()
   end
-end
-
--- Appends an event to the stream, with the same fields whatever the event.
-local function tell(event, of)
-  redis.call('XADD', events_key, 'MAXLEN', '~', KEPT_EVENTS, '*', 'event', event, 'dag_id', dag_id, 'run_id', run_id,
-    'generation', of.generation, 'attempt', of.attempt, 'max_attempts', of.max_attempts, 'reason', of.reason,
-    'level', of.level, 'holder', args.holder, 'task_id', of.task_id, 'map_index', of.map_index, 'error', of.error)
 end
 
 -- Puts the run into an index, or (without a score) takes it out. An index that is empty is gone, and its TTL with it.
@@ -119,8 +122,7 @@ local function save(event, change, but)
     record[change[i]] = change[i + 1]
   end
   if event then
-    tell(event, but and setmetatable(but, {__index = record}) or record)
-    count(event)
+    emit(event, but and setmetatable(but, {__index = record}) or record)
   end
   local active, attention = look_at(ttl), ATTENTION[record.status]
   if active or was_active then
