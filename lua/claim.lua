@@ -54,11 +54,9 @@ end
 -- Counts a loser in the record. Only the first few of a generation have an event: thousands of mapped tasks may fail
 -- at once, and would push all else out of the stream.
 local function lose(reason)
-  if redis.call('HINCRBY', run_key, 'lost', '1') <= LOST_EVENTS then
-    tell('lost', {generation = args.generation, attempt = record.attempt, max_attempts = record.max_attempts,
-      reason = reason, level = args.level, task_id = args.task_id, map_index = args.map_index, error = args.error})
-  end
-  count('lost')
+  local told = redis.call('HINCRBY', run_key, 'lost', '1') <= LOST_EVENTS
+  emit('lost', told and {generation = args.generation, attempt = record.attempt, max_attempts = record.max_attempts,
+    reason = reason, level = args.level, task_id = args.task_id, map_index = args.map_index, error = args.error})
   return answer('lost', reason)
 end
 
@@ -106,9 +104,9 @@ end
 -- lagged. A blocked run that nobody was told of has not ended: whoever takes it over tries the clear once more.
 local base, attempt, budget_at, reason = 0, 0, now, 'claimed'
 if not record then
-  attempt = tonumber(args.on_missing_record) or 0
-  if attempt > 0 then
-    base = math.max(0, generation - attempt)
+  local held = tonumber(args.on_missing_record)
+  if held then
+    base, attempt = math.max(0, generation - held), held
   elseif generation > 0 and (args.on_missing_record == 'start_fresh'
       or args.run_after and has_remembered()) then -- rule: what was forgotten counts
     base = generation

@@ -70,22 +70,25 @@ local function tidy()
   end
 end
 
--- Counts an event. For each Dag the keys that runs share are tidied once a minute, or when the Dag's counters are new.
-local function count(event)
+-- Counts an event and, where its fields are given, appends the event to the stream, with the same fields whatever the
+-- event. For each Dag the keys that runs share are tidied once a minute, and at the first event of a kind. Where a write
+-- fails, the keys that were made before have their TTL.
+local function emit(event, of)
   if redis.call('HINCRBY', stats_key, event, '1') == 1 then
     redis.call('PEXPIRE', stats_key, shared_ttl_text)
   end
-  redis.call('HINCRBY', dag_stats_key, event, '1')
-  if redis.call('PTTL', dag_stats_key) < shared_ttl - 60000 then
+  local first = redis.call('HINCRBY', dag_stats_key, event, '1') == 1
+  if first then
+    redis.call('PEXPIRE', dag_stats_key, shared_ttl_text)
+  end
+  if of then
+    redis.call('XADD', events_key, 'MAXLEN', '~', KEPT_EVENTS, '*', 'event', event, 'dag_id', dag_id, 'run_id', run_id,
+      'generation', of.generation, 'attempt', of.attempt, 'max_attempts', of.max_attempts, 'reason', of.reason,
+      'level', of.level, 'holder', args.holder, 'task_id', of.task_id, 'map_index', of.map_index, 'error', of.error)
+  end
+  if first or redis.call('PTTL', dag_stats_key) < shared_ttl - 60000 then
     tidy()
   end
-end
-
--- Appends an event to the stream, with the same fields whatever the event.
-local function tell(event, of)
-  redis.call('XADD', events_key, 'MAXLEN', '~', KEPT_EVENTS, '*', 'event', event, 'dag_id', dag_id, 'run_id', run_id,
-    'generation', of.generation, 'attempt', of.attempt, 'max_attempts', of.max_attempts, 'reason', of.reason,
-    'level', of.level, 'holder', args.holder, 'task_id', of.task_id, 'map_index', of.map_index, 'error', of.error)
 end
 
 -- Puts the run into an index, or (without a score) takes it out. An index that is empty is gone, and its TTL with it.
@@ -99,13 +102,13 @@ end
 
 local ATTENTION = {exhausted = true, blocked = true, skipped = true, unclaimed = true}
 
--- Returns when somebody must look at the run: when the record says so, or, while the run is retried, when Redis would
--- forget the record. Returns nil for a run that has ended, and was told.
-local function look_at()
+-- Returns when somebody must look at the run: when the record says so, or, while the run is retried, when Redis will
+-- forget the record (after `left` ms). Returns nil for a run that has ended, and was told.
+local function look_at(left)
   if record.due_at ~= '0' then
     return record.due_at
   end
-  return record.status == 'retrying' and numeral(now + ttl) or nil
+  return record.status == 'retrying' and numeral(now + left) or nil
 end
 
 -- Changes fields of the record, given as {field, value, ...}, and emits an event (unless nil) with the record's fields but
@@ -113,16 +116,15 @@ end
 -- is claimed.
 local function save(event, change, but)
   record = record or {}
-  local was_active, needed_attention = record.status and look_at(), ATTENTION[record.status]
+  local was_active, needed_attention = record.status and look_at(ttl), ATTENTION[record.status]
   change[#change + 1], change[#change + 2] = 'updated_at', numeral(now)
   for i = 1, #change, 2 do
     record[change[i]] = change[i + 1]
   end
   if event then
-    tell(event, but and setmetatable(but, {__index = record}) or record)
-    count(event)
+    emit(event, but and setmetatable(but, {__index = record}) or record)
   end
-  local active, attention = look_at(), ATTENTION[record.status]
+  local active, attention = look_at(ttl), ATTENTION[record.status]
   if active or was_active then
     index(active_key, active)
   end

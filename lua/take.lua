@@ -15,14 +15,16 @@ if not record then
   index(active_key, nil)
   return {}
 end
+local due_at = tonumber(record.due_at) or 0
 local verdict
 if record.claim_id == args.claim_id then
   verdict = (record.status == 'exhausted' or record.status == 'skipped') and record.status or 'won'
-elseif record.due_at ~= '0' and now >= tonumber(record.due_at) then -- rule: what is due is taken by one
+elseif due_at > 0 and now >= due_at then -- rule: what is due is taken by one
   verdict = take_over('sweeper')
 else
-  -- The index may say otherwise, and then would offer this run for ever.
-  index(active_key, look_at())
+  -- The index may say otherwise, and then would offer this run for ever. (A record without a TTL is not ours.)
+  local left = redis.call('PTTL', run_key)
+  index(active_key, look_at(left < 0 and ttl or left))
   return {}
 end
 return {verdict, unpack(redis.call('HGETALL', run_key))}

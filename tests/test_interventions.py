@@ -15,8 +15,8 @@ from tests.claims import RUN, claim, events, record
 KEYS = Keys("dag-retry")
 
 
-def waiting(counter: AttemptCounter, generation: int = 0) -> Claim:
-    return claim(counter, generation, delays=[timedelta(hours=1)])
+def waiting(counter: AttemptCounter, generation: int = 0, **options: Any) -> Claim:
+    return claim(counter, generation, delays=[timedelta(hours=1)], **options)
 
 
 def exhausted(counter: AttemptCounter) -> None:
@@ -27,15 +27,14 @@ def exhausted(counter: AttemptCounter) -> None:
 
 class TestHasten:
     def test_a_waiting_run_is_due_at_once(self, counter: AttemptCounter, client: Any) -> None:
-        waiting(counter)
+        waiting(counter, holder="worker:1")
         later = record(counter).due_at
         assert counter.hasten(*RUN, holder="ada@desk")
         hastened = record(counter)
         assert (hastened.status, hastened.attempt, hastened.due_at) == (Status.WAITING, 1, hastened.updated_at)
         assert hastened.due_at < later
-        assert client.zscore(KEYS.index("due"), ":".join(RUN)) == hastened.due_at
-        assert Overview(client).events(limit=1)[0].holder == "ada@desk"
-        assert hastened.holder == ""
+        assert client.zscore(KEYS.index("active"), ":".join(RUN)) == hastened.due_at
+        assert [event.holder for event in Overview(client).events()] == ["ada@desk", "worker:1"]
 
     def test_again_changes_nothing(self, counter: AttemptCounter, client: Any) -> None:
         waiting(counter)
@@ -61,14 +60,16 @@ class TestCancel:
         assert counter.cancel(*RUN, holder="ada@desk")
         cancelled = record(counter)
         assert (cancelled.status, cancelled.reason, cancelled.due_at) == (Status.SKIPPED, "cancelled", 0)
-        assert (cancelled.holder, cancelled.acknowledged) == ("ada@desk", True)
+        assert cancelled.acknowledged
+        latest = Overview(client).events(limit=1)[0]
+        assert (latest.event, latest.holder) == ("skipped", "ada@desk")
         assert not counter.renew(won)
         assert not counter.confirm(won)
         assert not counter.acknowledge(won)
-        again = begin(counter, claim_id=won.claim_id) if begin is claim else waiting(counter)
+        again = begin(counter, claim_id=won.claim_id)
         assert (again.verdict, again.reason) == (Verdict.LOST, "already_skipped")
-        assert Overview(client).runs("attention").runs == [cancelled]
-        assert Overview(client).sizes().due == 0
+        assert Overview(client).runs("attention").runs == [cancelled._replace(lost=1)]
+        assert Overview(client).sizes().active == 0
 
     def test_again_changes_nothing(self, counter: AttemptCounter, client: Any) -> None:
         claim(counter)
@@ -146,8 +147,9 @@ class TestReset:
 
 
 @pytest.mark.parametrize("verb", ["hasten", "cancel", "reset"])
-def test_a_newer_schema_is_left_alone(counter: AttemptCounter, client: Any, verb: str) -> None:
-    claim(counter)
-    client.hset(KEYS.run(*RUN), "schema", "2")
-    with pytest.raises(CounterError, match="a newer version of this package wrote the record"):
+def test_a_key_of_anothers_is_left_alone(counter: AttemptCounter, client: Any, verb: str) -> None:
+    client.set(KEYS.run(*RUN), "mine", ex=60)
+    with pytest.raises(CounterError, match="a key under one of our names is not ours"):
         getattr(counter, verb)(*RUN)
+    assert client.get(KEYS.run(*RUN)) == "mine"
+    assert client.keys() == [KEYS.run(*RUN)]

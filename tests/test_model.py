@@ -15,8 +15,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from dag_retry import AttemptCounter, Claim, Verdict
 from dag_retry._redis.due import DueRuns
+from dag_retry._redis.keys import Keys
 
 RUN = ("daily_load", "run")
+KEYS = Keys("dag-retry")
 ENDINGS = ("succeeded", "exhausted", "blocked", "skipped")
 
 
@@ -34,6 +36,7 @@ class Model:
     """A claim that is not confirmed, or an ending that was not told."""
     overdue: bool = False
     cancelled: bool = False
+    lost: int = 0
 
 
 class Rules(RuleBasedStateMachine):
@@ -77,7 +80,11 @@ class Rules(RuleBasedStateMachine):
             skip="disabled" if how == "skipped" else "",
         )
         assert (answer.verdict.value, answer.attempt) == expected
-        return multiple() if answer.verdict is Verdict.LOST else answer
+        if answer.verdict is not Verdict.LOST:
+            return answer
+        assert self.model
+        self.model.lost += 1
+        return multiple()
 
     def expect(self, generation: int, takeover: bool, level: str, claim_id: str, how: str) -> tuple[str, int]:
         model = self.model
@@ -250,10 +257,27 @@ class Rules(RuleBasedStateMachine):
         record = self.counter.read(*RUN)
         assert (record is None) == (self.model is None)
         if record and self.model:
-            found = (record.status.value, record.generation, record.base, record.attempt, record.due_at != 0)
             model = self.model
-            assert found == (model.status, model.generation, model.base, model.attempt, model.open)
+            assert (record.status.value, record.generation, record.base, record.attempt, record.lost) == (
+                model.status, model.generation, model.base, model.attempt, model.lost
+            )  # fmt: skip
+            assert (record.due_at != 0) == model.open
+            assert not model.open or self.client.zscore(KEYS.index("active"), ":".join(RUN)) == record.due_at
             assert record.attempt <= record.max_attempts
+
+    @invariant()
+    def keys_are_as_the_model_has_them(self) -> None:
+        status, is_open = (self.model.status, self.model.open) if self.model else ("", False)
+        keys = KEYS.of(*RUN)
+        with self.client.pipeline(transaction=False) as pipeline:
+            for key in keys[1:3]:
+                pipeline.zscore(key, ":".join(RUN))
+            for key in keys:
+                pipeline.pttl(key)
+            active, attention, *ttls = pipeline.execute()
+        assert -1 not in ttls
+        assert (active is not None) == (is_open or status == "retrying")
+        assert (attention is not None) == (status in ("exhausted", "blocked", "skipped", "unclaimed"))
 
 
 @pytest.mark.parametrize("kind", ["fakeredis", "redis"])

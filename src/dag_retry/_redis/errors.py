@@ -40,9 +40,9 @@ _REMEDIES = {
     "MISCONF": (
         "it can't save its snapshots and so refuses writes (MISCONF): read the log of Redis. Mostly a disk is full"
     ),
-    "WRONGTYPE": (
-        "a key under one of our names is not ours: rename or delete the key that begins with {<namespace>}:v1: and has "
-        "another type than the README says, or set another namespace"
+    "WRONGTYPE|user_script:.*attempt to": (
+        "a key under one of our names is not ours: rename or delete the key that begins with {<namespace>}:v1: and is "
+        "not as the README says, or set another namespace"
     ),
     "ClusterDown|CLUSTERDOWN|SlotNotCovered|MasterDown|not covered": (
         "the Cluster has lost a part of its slots (CLUSTERDOWN): run CLUSTER INFO there. During a failover this passes "
@@ -73,7 +73,6 @@ _REMEDIES = {
         "it turns clients away: it has too many (raise its maxclients, or list them with CLIENT LIST), or is in "
         "protected mode (set a password)"
     ),
-    "DAGRETRYSCHEMA": "a newer version of this package wrote the record: upgrade the package here",
     "Timeout": (
         "no answer in time: it is overloaded or stopped, or a firewall drops our packets, or (rediss://) its port does "
         "not speak TLS"

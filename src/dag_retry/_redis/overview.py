@@ -1,6 +1,6 @@
-"""What Redis holds, as an operator looks at it: typed reads by index, never by SCAN or KEYS.
+"""What Redis holds, as an operator looks at it: typed reads of indexes and events, never by SCAN or KEYS.
 
-What is not ours, or half-written, is shown as such.
+A record that is not of schema v1 is shown as :class:`Unreadable`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 
 List: TypeAlias = Literal["active", "overdue", "attention", "recent"]
 
-# Runs looked at in one read, so that the read ends in time whatever the filter.
+# One read looks at so many runs, and then says where to go on: it ends in time, whatever the filter.
 _LOOK_AT = 10_000
+# A record may change a little later than the event of the change, or without an event: when an ending is acknowledged.
+# Redis may also stamp an event 1 ms before the time that the script read (redis/redis pull request 10300). In ms.
+_LATER = 60_000
 
 
 class Overview:
     """Reads what :class:`AttemptCounter` keeps. Times are ms since the epoch, by Redis's clock.
 
-    Every method raises :class:`CounterError` where Redis is unreachable, refuses, or holds something else under the
-    name of an index.
+    Every method raises :class:`CounterError` where Redis is unreachable, where Redis refuses, and where a key of ours
+    holds something else.
 
-    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``, best one that does not decode: one that does can't
-        read what is no UTF-8, which is never ours.
+    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``. Best is one that does not decode: a client that
+        decodes can't read bytes that are no UTF-8, which somebody else may have written.
     :param namespace: the counter's.
     """
 
@@ -43,18 +46,18 @@ class Overview:
         self._reads = Reads(redis_client, self._keys)
 
     def now(self) -> int:
-        """Return Redis's time."""
+        """Return Redis's time, in ms."""
         client = self._redis
         with self._reads.errors():
             if hasattr(client, "get_node_from_key"):
-                # On a Cluster, of the node that holds the keys.
+                # On a Cluster: the time of the node that holds the keys.
                 seconds, micros = client.time(target_nodes=client.get_node_from_key(self._keys.events()))
             else:
                 seconds, micros = client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     def sizes(self) -> Sizes:
-        """Return how many runs each index holds, and how many are overdue."""
+        """Return how many runs each index holds, how many are overdue, and Redis's time."""
         now = self.now()
         active, attention = self._keys.index("active"), self._keys.index("attention")
         return Sizes(now, *self._reads.ask(("ZCARD", attention), ("ZCARD", active), ("ZCOUNT", active, "-inf", now)))
@@ -72,19 +75,20 @@ class Overview:
     ) -> Page:
         """Return runs of a list.
 
-        :param which: ``active``: the run that is due soonest first; ``overdue``: those of them that are due;
-            ``attention`` and ``recent``: the run that changed last first. ``recent`` is read from the events.
-        :param dag_ids: only of these Dags.
-        :param statuses: only in these.
-        :param since: only those that changed then or later.
-        :param until: only those that changed then or earlier.
-        :param limit: how many at most.
-        :param offset: the one that the page before named. What changed meanwhile may be met twice, or missed.
-        :return: at most ``limit``. It is shorter, and not the last, where a filter passes few of many.
+        :param which: ``active``, the run that is due soonest first; ``overdue``, those of the active runs that are due
+            now; ``attention``, the run that changed last first; ``recent``, the run whose last event is newest first.
+        :param dag_ids: only runs of these Dags; None for all.
+        :param statuses: only runs in these statuses; None for all.
+        :param since: only runs that changed then or later, in ms.
+        :param until: only runs that changed then or earlier, in ms.
+        :param limit: how many runs at most, 1 or more.
+        :param offset: what the page before named. A run that changed meanwhile may come twice, or not at all.
+        :return: a page of at most ``limit`` runs. It may be short, and yet not the last: where a filter passes few of
+            10,000 runs.
         """
         found: list[RunRecord | Unreadable] = []
         looked_at = 0
-        for placed in self._placed(which, dag_ids, since, offset):
+        for placed in self._placed(which, dag_ids, (since, until), offset):
             if looked_at >= _LOOK_AT:
                 return Page(found, placed[0][0])
             looked_at += len(placed)
@@ -95,24 +99,30 @@ class Overview:
                 for (place, _), record in zip(some, self._reads.records([run for _, run in some]), strict=True):
                     if record is None or not _changed_between(record, since, until):
                         continue
-                    # One more than there is room for says where to go on.
+                    # The first run that finds no room says where to go on.
                     if len(found) == limit:
                         return Page(found, place)
                     found.append(record)
         return Page(found, None)
 
     def run(self, dag_id: str, run_id: str) -> RunRecord | Unreadable | None:
-        """Return a run's record; None where it never failed, or its TTL is over."""
+        """Return a run's record, or None where the run never failed (or the record's TTL is over).
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        """
         return self._reads.records([(dag_id, run_id)])[0]
 
     def timeline(self, dag_id: str, run_id: str) -> list[Event]:
-        """Return a run's events, oldest first; the stream holds about the newest 10,000 of all runs.
+        """Return a run's events, oldest first. The stream holds about the newest 10,000 of all runs.
 
-        An event's id is its time. A first budget has no events before its first failure.
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
         """
         record = self.run(dag_id, run_id)
+        # An event's id is its time. There are no events before the first failure of a first budget.
         first_budget = isinstance(record, RunRecord) and record.base == 0
-        first = str(record.budget_at) if isinstance(record, RunRecord) and first_budget else "-"
+        first = str(record.budget_at - _LATER) if isinstance(record, RunRecord) and first_budget else "-"
         return list(chain.from_iterable(self._reads.events("oldest", first, "+", [dag_id], run_id=run_id)))
 
     def events(
@@ -120,27 +130,34 @@ class Overview:
     ) -> list[Event]:
         """Return the latest events, newest first.
 
-        :param dag_ids: only of these Dags.
-        :param after: only those after the event of this id.
-        :param limit: how many at most.
+        :param dag_ids: only events of these Dags; None for all.
+        :param after: only events after the one with this id.
+        :param limit: how many events at most.
         """
         last = "-" if after is None else f"({after}"
         return list(islice(chain.from_iterable(self._reads.events("newest", "+", last, dag_ids)), limit))
 
     def stats(self, dag_id: str | None = None) -> dict[str, int]:
-        """Return how often each event happened, of a Dag or of all."""
+        """Return how often each event happened.
+
+        :param dag_id: of this Dag; None for all Dags together.
+        """
         return self.stats_of([dag_id])[0]
 
     def stats_of(self, dag_ids: Iterable[str | None]) -> list[dict[str, int]]:
-        """Return how often each event happened, for each of these Dags; None stands for all."""
+        """Return how often each event happened, for each of several Dags.
+
+        :param dag_ids: the Dags; None stands for all Dags together.
+        :return: an answer for each, in the same order.
+        """
         answers = self._reads.ask(*(("HGETALL", self._keys.stats(dag_id)) for dag_id in dag_ids))
         return [{text(event): number(count) for event, count in answer.items()} for answer in answers]
 
     def outcomes(self, *, since: int, dag_ids: Collection[str] | None = None) -> dict[str, Counter[str]]:
-        """Return per Dag how many of the runs with an event are in each status.
+        """Return for each Dag how many runs are in each status, of the runs that have an event in the stream.
 
-        :param since: only those that changed then or later.
-        :param dag_ids: only of these Dags.
+        :param since: only runs with an event then or later, in ms.
+        :param dag_ids: only runs of these Dags; None for all.
         """
         outcomes: dict[str, Counter[str]] = {}
         for placed in self._reads.recent(dag_ids, since, 0):
@@ -151,21 +168,22 @@ class Overview:
         return outcomes
 
     def dag_ids(self) -> set[str]:
-        """Return the Dags of the newest events: about 10,000."""
+        """Return the Dags that have an event in the stream."""
         return {dag_id for placed in self._reads.recent(None, None, 0) for _, (dag_id, _) in placed}
 
     def _placed(
-        self, which: str, dag_ids: Collection[str] | None, since: int | None, offset: int
+        self, which: List, dag_ids: Collection[str] | None, changed: tuple[int | None, int | None], offset: int
     ) -> Iterator[list[Placed]]:
         """Yield the runs of a list with their places, some at a time."""
+        since, until = changed
         if dag_ids is not None and not dag_ids:
             return iter(())
         if which == "recent":
-            return self._reads.recent(dag_ids, since, offset)
-        if which == "overdue":
-            return self._reads.members("active", dag_ids, ("-inf", self.now()), offset)
-        low = "-inf" if since is None or which == "active" else since
-        return self._reads.members(which, dag_ids, (low, "+inf"), offset)
+            return self._reads.recent(dag_ids, None if since is None else max(0, since - _LATER), offset)
+        if which == "attention":
+            low, high = "-inf" if since is None else since, "+inf" if until is None else until
+            return self._reads.members("attention", dag_ids, (low, high), offset)
+        return self._reads.members("active", dag_ids, ("-inf", self.now() if which == "overdue" else "+inf"), offset)
 
 
 def _changed_between(record: RunRecord | Unreadable, since: int | None, until: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""Reads of what Redis holds, in pieces that take Redis some ms each."""
+"""Reads of what Redis holds, in pieces: each takes Redis some ms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dag_retry._errors import CounterError
 from dag_retry._redis.errors import counter_errors
-from dag_retry._redis.keys import SCHEMA, Keys, run_of
+from dag_retry._redis.keys import SCHEMA, Index, Keys, run_of
 from dag_retry._redis.record import record_of, text
 from dag_retry._redis.scripts import run_script, script
 from dag_retry._redis.views import Event, Unreadable
@@ -17,9 +17,9 @@ from dag_retry._redis.views import Event, Unreadable
 if TYPE_CHECKING:
     from dag_retry._types import RunRecord
 
-# Members of an index, or entries of the stream, asked for in one go.
+# One call asks for so many members of an index, or entries of the stream.
 _CHUNK = 1000
-# Members of an index that one call passes over.
+# One call passes over so many members that are not wanted.
 _LOOK_AT = 10_000
 # The stream is trimmed to about 10,000 entries (`KEPT_EVENTS` in lua/record.lua), never to fewer.
 _MOST_EVENTS = 20_000
@@ -40,14 +40,14 @@ class Reads:
         self._keys = keys
 
     def members(
-        self, index: Any, dag_ids: Collection[str] | None, scores: tuple[Any, Any], offset: int
+        self, index: Index, dag_ids: Collection[str] | None, scores: tuple[int | str, int | str], offset: int
     ) -> Iterator[list[Placed]]:
-        """Yield the members of an index with their places: by time due, or by last change, the newest first.
+        """Yield the members of an index with their places.
 
-        :param index: ``active`` or ``attention``.
-        :param dag_ids: only of these Dags.
-        :param scores: the lowest and the highest.
-        :param offset: how many to leave out.
+        :param index: ``active``, the run that is due soonest first; or ``attention``, the run that changed last first.
+        :param dag_ids: only runs of these Dags; None for all.
+        :param scores: the lowest and the highest score, in ms, or ``-inf`` and ``+inf``.
+        :param offset: how many members of these scores to leave out.
         """
         order = "lowest" if index == "active" else "highest"
         over = 0
@@ -60,11 +60,11 @@ class Reads:
             offset += seen
 
     def recent(self, dag_ids: Collection[str] | None, since: int | None, offset: int) -> Iterator[list[Placed]]:
-        """Yield the runs that have events, each once, with their places: the run that changed last first.
+        """Yield the runs that have events, each once, with their places: the run whose last event is newest first.
 
-        :param dag_ids: only of these Dags.
-        :param since: only those with an event then or later.
-        :param offset: how many to leave out.
+        :param dag_ids: only runs of these Dags; None for all.
+        :param since: only runs with an event then or later, in ms.
+        :param offset: how many runs to leave out.
         """
         met: dict[RunId, int] = {}
         last = "-" if since is None else str(since)
@@ -84,7 +84,15 @@ class Reads:
         run_id: str = "",
         once: bool = False,
     ) -> Iterator[list[Event]]:
-        """Yield a stretch of the stream. ``lua/events.lua`` says what the parameters are."""
+        """Yield a stretch of the stream, about 1,000 entries at a time; ``lua/events.lua`` says more of each parameter.
+
+        :param order: ``oldest`` or ``newest`` first.
+        :param first: the id to begin at.
+        :param last: the id to end at.
+        :param dag_ids: only events of these Dags; None for all.
+        :param run_id: only events of this run; empty for all.
+        :param once: of each run in such a piece only the first event, and none of a callback that lost.
+        """
         looked_at, seen = 0, _CHUNK
         while seen == _CHUNK and looked_at < _MOST_EVENTS:
             call = (self._keys.events(), first, last, order, _CHUNK, run_id, _wanted(dag_ids), int(once))
@@ -99,7 +107,10 @@ class Reads:
             first = f"({text(cursor)}"
 
     def statuses(self, runs: list[RunId]) -> list[str]:
-        """Return the status of each of these runs, '' where there is no record."""
+        """Return the status of each of these runs, or '' where there is no record.
+
+        :param runs: the runs, each with its Dag.
+        """
         if not runs:
             return []
         with self.errors():
@@ -107,14 +118,18 @@ class Reads:
             return [text(answer) for answer in run_script(self._redis, script("statuses"), len(keys), *keys)]
 
     def records(self, runs: list[RunId]) -> list[RunRecord | Unreadable | None]:
-        """Return the record of each of these runs, None where there is none."""
+        """Return the record of each of these runs, or None where there is none.
+
+        :param runs: the runs, each with its Dag.
+        """
         answers = self.ask(*(("HGETALL", self._keys.run(*run)) for run in runs), foreign=True)
         return [_read(*run, answer) for run, answer in zip(runs, answers, strict=True)]
 
     def ask(self, *commands: tuple[Any, ...], foreign: bool = False) -> list[Any]:
-        """Send commands in one go.
+        """Send commands in one go, and return their answers.
 
-        :param foreign: whether a key of another type is an answer, and no error.
+        :param commands: each with its arguments.
+        :param foreign: whether the error that a key has another type is an answer.
         """
         if not commands:
             return []
@@ -130,14 +145,17 @@ class Reads:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what redis-py raises into a :class:`CounterError`."""
+        """Turn what redis-py raises into a :class:`CounterError`.
+
+        :raises CounterError: redis-py raised something, or Redis holds what the client can't decode.
+        """
         try:
             with counter_errors(self._redis):
                 yield
         except UnicodeDecodeError as error:
             raise CounterError(
-                "a record or event holds what is no text, so it is none of ours: delete it, or read with a client that "
-                "does not decode"
+                "a record or an event holds bytes that are no text, and so is none of ours: delete it, or read with a "
+                "client that does not decode"
             ) from error
 
 
