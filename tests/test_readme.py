@@ -16,7 +16,6 @@ import redis
 
 from dag_retry import AttemptCounter, CounterError, DagRetry
 from dag_retry._airflow import settings
-from dag_retry._redis.due import Outbox
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

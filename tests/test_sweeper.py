@@ -12,7 +12,6 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from dag_retry import ClearRefused, ClearUnconfirmed, ConfigError, CounterError, DagRetry, RunRecord, Status
-from dag_retry._callback import deployment
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
 from tests.contexts import dag_failed, task_failed
 from tests.servers import free_port
@@ -44,7 +43,7 @@ def retry(deployed: None) -> DagRetry:
 
 @pytest.fixture
 def new(deployed: None, client: Any) -> Callable[..., Sweeper]:
-    return lambda **options: Sweeper(deployment.outbox(client), **options)
+    return lambda **options: Sweeper(client, **options)
 
 
 @pytest.fixture(autouse=True)

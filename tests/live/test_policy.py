@@ -19,7 +19,6 @@ import pytest
 
 import dag_retry
 from dag_retry import AttemptCounter
-from dag_retry._callback import deployment
 from dag_retry.sweeper.sweeper import Sweeper
 from tests.airflow_server import USERNAME, Run, warm_up
 from tests.live.conftest import RUN, Live, live_airflow
@@ -348,9 +347,9 @@ class TestLostCallback:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
             patch.setenv("AIRFLOW__DAG_RETRY__API_URL", api)
-            assert Sweeper(deployment.outbox(live.client), grace=timedelta(0)).find_unclaimed() >= 1
+            assert Sweeper(live.client, grace=timedelta(0)).find_unclaimed() >= 1
         record = live.record("killed_at_the_task_level")
-        assert (record["status"], record["reason"]) == ("unclaimed", "lost_callback")
+        assert (record["status"], record["reason"]) == ("unclaimed", "no_callback")
         retried = command(live, "retry", "killed_at_the_task_level", RUN)
         assert retried.returncode == 0, retried.stderr
         run = live.rest("killed_at_the_task_level", "success", "succeeded")
