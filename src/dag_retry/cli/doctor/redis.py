@@ -125,7 +125,7 @@ def _reads(client: Any, within: str) -> Finding:
     overview = Overview(client, namespace=within)
     try:
         sizes = overview.sizes()
-        overview.runs("recent", statuses=[""], limit=1)
+        overview.runs("attention", statuses=[""], limit=1)
         overview.outcomes(since=sizes.now)
         overview.events(limit=1)
         overview.stats()
