@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
 from dag_retry._redis.keys import Keys
-from dag_retry._redis.overview import Overview
-from dag_retry._redis.views import Event, Unreadable
+from dag_retry._redis.overview import List, Overview
+from dag_retry._redis.views import Event, Page, Sizes, Unreadable
 from tests import servers
 
 KEYS = Keys("dag-retry")
@@ -75,13 +76,38 @@ class TestRuns:
         ]  # fmt: skip
         assert page.offset is None
         assert ids(overview.runs("attention").runs) == [("stock", "run-1"), ("orders", "run-2")]
-        assert ids(overview.runs("active").runs) == [("sto", ODD_RUN), ("orders", "run-1")]
 
-    def test_due_longest_first(self, overview: Overview) -> None:
-        assert ids(overview.runs("due").runs) == [("orders", "run-1"), ("sto", ODD_RUN)]
-        now = overview.now()
-        assert overview.runs("due", until=now).runs == []
-        assert len(overview.runs("due", until=now + 61_000).runs) == 2
+    def test_recent_is_by_events_and_a_loser_changes_nothing(self, overview: Overview, counter: AttemptCounter) -> None:
+        before = ids(overview.runs("recent").runs)
+        fail(counter, "orders", "run-2", generation=1)
+        assert ids(overview.runs("recent").runs) == before
+        counter.reset("orders", "run-2")
+        before.remove(("orders", "run-2"))
+        assert ids(overview.runs("recent").runs) == [("orders", "run-2"), *before]
+
+    def test_active_is_due_soonest_first(self, overview: Overview, counter: AttemptCounter) -> None:
+        """Those that are retried come last: it is their record's end that they wait for."""
+        counter.confirm(fail(counter, "sto", "retried"))
+        counter.claim("sto", "waiting", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+        counter.claim("sto", "untold", generation=0, max_attempts=1, skip="disabled")
+        assert ids(overview.runs("active").runs) == [
+            ("orders", "run-1"), ("sto", ODD_RUN), ("sto", "untold"), ("sto", "waiting"), ("sto", "retried")
+        ]  # fmt: skip
+        assert overview.runs("overdue").runs == []
+
+    def test_overdue_longest_first(self, overview: Overview, client: Any) -> None:
+        quick = AttemptCounter(client, lease=timedelta(milliseconds=1))
+        for run_id in ("first", "second", "third"):
+            fail(quick, "late", run_id)
+            servers.until(partial(later, client, client.time()))
+        servers.until(lambda: overview.sizes().overdue == 3)
+        late = [("late", "first"), ("late", "second"), ("late", "third")]
+        assert ids(overview.runs("overdue").runs) == late
+        assert ids(overview.runs("active").runs) == [*late, ("orders", "run-1"), ("sto", ODD_RUN)]
+        first = overview.runs("overdue", limit=1)
+        assert (ids(first.runs), first.offset) == (late[:1], 1)
+        assert ids(overview.runs("overdue", offset=1).runs) == late[1:]
+        assert overview.runs("overdue", dag_ids=["sto"]).runs == []
 
     def test_filters(self, overview: Overview) -> None:
         assert ids(overview.runs("recent", dag_ids={"stock"}).runs) == [("stock", "run-2"), ("stock", "run-1")]
@@ -94,6 +120,32 @@ class TestRuns:
         assert len(overview.runs("recent", since=middle.updated_at).runs) == 3
         assert len(overview.runs("recent", until=middle.updated_at).runs) == 4
         assert len(overview.runs("recent", since=middle.updated_at, until=middle.updated_at).runs) == 1
+
+    def test_filters_of_an_index(self, overview: Overview) -> None:
+        newer, older = overview.runs("attention").runs
+        assert isinstance(newer, RunRecord)
+        assert isinstance(older, RunRecord)
+        assert overview.runs("attention", since=newer.updated_at).runs == [newer]
+        assert overview.runs("attention", until=older.updated_at) == Page([older], None)
+        assert overview.runs("attention", until=older.updated_at - 1).runs == []
+        first, second = overview.runs("active").runs
+        assert isinstance(second, RunRecord)
+        assert overview.runs("active", since=second.updated_at).runs == [second]
+        assert overview.runs("active", until=second.updated_at - 1).runs == [first]
+        assert overview.runs("active", statuses={"waiting"}).runs == []
+
+    def test_a_change_without_an_event_is_a_change(
+        self, overview: Overview, counter: AttemptCounter, client: Any
+    ) -> None:
+        """An ending is acknowledged seconds after its event, when its hooks have run."""
+        skipped = counter.claim("late", "run", generation=0, max_attempts=1, skip="disabled")
+        servers.until(partial(later, client, client.time()))
+        counter.acknowledge(skipped)
+        changed = overview.run("late", "run")
+        assert isinstance(changed, RunRecord)
+        assert changed.updated_at > overview.events(limit=1)[0].at
+        assert overview.runs("recent", since=changed.updated_at).runs == [changed]
+        assert overview.runs("recent", since=changed.updated_at + 1).runs == []
 
     def test_pages(self, overview: Overview) -> None:
         whole = overview.runs("recent").runs
@@ -114,19 +166,20 @@ class TestRuns:
 
     def test_sizes_and_sums(self, overview: Overview) -> None:
         sizes = overview.sizes()
-        assert (sizes.active, sizes.attention, sizes.due, sizes.overdue, sizes.recent) == (2, 2, 2, 0, 6)
+        assert sizes == Sizes(sizes.now, attention=2, active=2, overdue=0)
         assert overview.stats() == {"won": 6, "cleared": 4, "exhausted": 2, "succeeded": 2}
         assert overview.stats_of(["stock", "none", None])[:2] == [
             {"won": 2, "cleared": 2, "exhausted": 1, "succeeded": 1},
             {},
         ]
         assert overview.outcomes(since=0) == {
-            "orders": Counter(active=1, attention=1, succeeded=1),
-            "stock": Counter(attention=1, succeeded=1),
-            "sto": Counter(active=1),
+            "orders": Counter(claimed=1, exhausted=1, succeeded=1),
+            "stock": Counter(exhausted=1, succeeded=1),
+            "sto": Counter(claimed=1),
         }
-        assert overview.outcomes(since=0, dag_ids=["sto"]) == {"sto": Counter(active=1)}
+        assert overview.outcomes(since=0, dag_ids=["sto"]) == {"sto": Counter(claimed=1)}
         assert overview.outcomes(since=sizes.now + 1000) == {}
+        assert overview.dag_ids() == {"orders", "stock", "sto"}
 
 
 @pytest.mark.usefixtures("filled")
@@ -154,11 +207,33 @@ class TestEvents:
         assert [event.run_id for event in overview.events(dag_ids=["sto"])] == [ODD_RUN]
         assert overview.events(dag_ids=[]) == []
 
-    def test_stream_of_many_pages(self, overview: Overview, counter: AttemptCounter) -> None:
-        for _ in range(1100):
-            fail(counter, "orders", "run-1")
-        assert len(overview.timeline("orders", "run-1")) == 1101
+    def test_stream_of_many_pages(self, overview: Overview, client: Any) -> None:
+        before = ids(overview.runs("recent").runs)
+        for _ in range(2100):
+            client.xadd(KEYS.events(), {"event": "taken_over", "dag_id": "orders", "run_id": "run-1"})
+        assert len(overview.timeline("orders", "run-1")) == 2101
         assert [event.dag_id for event in overview.events(dag_ids=["sto"])] == ["sto"]
+        assert len(overview.events(limit=2100)) == 2100
+        # Each run once, although each page of the stream holds events of this one.
+        recent = [before[-1], *before[:-1]]
+        assert ids(overview.runs("recent").runs) == recent
+        assert [ids(overview.runs("recent", limit=1, offset=place).runs) for place in range(6)] == [
+            [run] for run in recent
+        ]
+        assert overview.dag_ids() == {"orders", "stock", "sto"}
+
+    def test_a_timeline_begins_with_the_first_failure(
+        self, overview: Overview, counter: AttemptCounter, client: Any
+    ) -> None:
+        """Also where Redis stamped its event earlier than the script read the time (as from 7.2 on)."""
+        record = overview.run("orders", "run-1")
+        assert isinstance(record, RunRecord)
+        client.hset(KEYS.run("orders", "run-1"), "budget_at", record.budget_at + 2)
+        assert [event.event for event in overview.timeline("orders", "run-1")] == ["won"]
+        counter.succeed("orders", "run-1")
+        fail(counter, "orders", "run-1", generation=1)
+        told = [event.event for event in overview.timeline("orders", "run-1")]
+        assert told == ["won", "succeeded", "won"]
 
 
 @pytest.mark.usefixtures("filled")
@@ -168,14 +243,14 @@ class TestForeign:
     @pytest.mark.parametrize(
         ("write", "why"),
         [
-            (lambda client, key: client.hset(key, "schema", "2"), "schema is '2'"),
-            (lambda client, key: client.hdel(key, "schema"), "schema is None"),
+            (lambda client, key: (client.delete(key), client.hset(key, "my", "own"), client.expire(key, 60)), "status"),
             (lambda client, key: client.hdel(key, "attempt", "status"), "status"),
+            (lambda client, key: client.hdel(key, "lost"), "lost"),
             (lambda client, key: client.hset(key, "attempt", "<b>many</b>"), "many"),
             (lambda client, key: client.hset(key, "status", "unheard of"), "unheard of"),
             (lambda client, key: (client.delete(key), client.set(key, "a text", ex=60)), "something else"),
         ],
-        ids=["newer", "foreign", "half-written", "no number", "no status", "no hash"],
+        ids=["foreign", "half-written", "a field is missing", "no number", "no status", "no hash"],
     )
     def test_unreadable(self, overview: Overview, client: Any, write: Callable[[Any, str], object], why: str) -> None:
         write(client, KEYS.run("stock", "run-1"))
@@ -184,9 +259,15 @@ class TestForeign:
         (unreadable,) = (run for run in seen if isinstance(run, Unreadable))
         assert (unreadable.dag_id, unreadable.run_id) == ("stock", "run-1")
         assert why in unreadable.why
+        assert unreadable.why.startswith(("not of schema v1: ", "its key holds something else: "))
         assert overview.run("stock", "run-1") == unreadable
         assert [event.event for event in overview.timeline("stock", "run-1")] == ["won", "cleared", "exhausted"]
-        assert sum(sum(found.values()) for found in overview.outcomes(since=0).values()) == 6
+        # It counts where it has a status, whatever else it lacks.
+        key = KEYS.run("stock", "run-1")
+        status = client.hget(key, "status") if client.type(key) == "hash" else None
+        outcomes = overview.outcomes(since=0)
+        assert sum(sum(found.values()) for found in outcomes.values()) == (6 if status else 5)
+        assert outcomes["stock"][status or ""] == (1 if status else 0)
 
     def test_events(self, overview: Overview, client: Any) -> None:
         client.xadd(KEYS.events(), {"dag_id": "stock", "attempt": "x"})
@@ -196,14 +277,25 @@ class TestForeign:
         assert (half.dag_id, half.attempt) == ("stock", 0)
         assert overview.events(dag_ids=["stock"], limit=1) == [half]
 
-    def test_index_of_another_type(self, overview: Overview, client: Any) -> None:
-        client.delete(KEYS.index("attention"))
-        client.set(KEYS.index("attention"), "a text", ex=60)
+    @pytest.mark.parametrize(
+        ("which", "key"),
+        [
+            ("attention", KEYS.index("attention")),
+            ("active", KEYS.index("active")),
+            ("overdue", KEYS.index("active")),
+            ("recent", KEYS.events()),
+        ],
+    )
+    def test_list_of_another_type(self, overview: Overview, client: Any, which: Any, key: str) -> None:
+        client.delete(key)
+        client.set(key, "a text", ex=60)
         with pytest.raises(CounterError, match="not ours"):
-            overview.runs("attention")
+            overview.runs(which)
 
     def test_member_without_a_run(self, overview: Overview, client: Any) -> None:
-        client.zadd(KEYS.index("recent"), {"nonsense": 1, "": 2})
+        client.zadd(KEYS.index("attention"), {"nonsense": 1, "": 2})
+        assert len(overview.runs("attention").runs) == 2
+        client.xadd(KEYS.events(), {"event": "won"})
         assert len(overview.runs("recent").runs) == 6
 
     # fakeredis keeps no bytes that are no text in a client that decodes.
@@ -224,7 +316,9 @@ def test_empty(overview: Overview) -> None:
     assert overview.events() == []
     assert overview.stats() == {}
     assert overview.outcomes(since=0) == {}
-    assert overview.sizes().due == 0
+    assert overview.sizes()[1:] == (0, 0, 0)
+    assert overview.dag_ids() == set()
+    assert all(overview.runs(which) == Page([], None) for which in get_args(List))
 
 
 def test_away() -> None:
@@ -245,7 +339,7 @@ RUNS = 100_000
 
 @pytest.fixture(scope="module")
 def crowded(redis_url: str) -> Iterator[Any]:
-    """100,000 records, as the scripts write them: all need a human, as many are due; and other keys beside them."""
+    """100,000 records, as the scripts write them: all need a human, and all are due; and other keys beside them."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         counter = AttemptCounter(client)
@@ -257,12 +351,11 @@ def crowded(redis_url: str) -> Iterator[Any]:
                 for number in range(start, start + 1000):
                     dag_id, run_id, at = f"dag_{number % 200}", f"run-{number}", now - number
                     member = f"{dag_id}:{run_id}"
-                    pipeline.hset(KEYS.run(dag_id, run_id), mapping=model | {b"updated_at": at, b"created_at": at})
+                    pipeline.hset(KEYS.run(dag_id, run_id), mapping=model | {b"updated_at": at, b"budget_at": at})
                     pipeline.zadd(KEYS.index("attention"), {member: at})
-                    pipeline.zadd(KEYS.index("due"), {member: at})
+                    pipeline.zadd(KEYS.index("active"), {member: at})
                     if number < 10_000:
-                        pipeline.zadd(KEYS.index("recent"), {member: at})
-                        pipeline.xadd(KEYS.events(), {"event": "lost", "dag_id": dag_id, "run_id": run_id})
+                        pipeline.xadd(KEYS.events(), {"event": "exhausted", "dag_id": dag_id, "run_id": run_id})
                     pipeline.set(f"foreign:{number}", "x")
                 pipeline.execute()
         yield client
@@ -278,7 +371,10 @@ def crowded(redis_url: str) -> Iterator[Any]:
         lambda overview: overview.runs("attention", dag_ids={"none"}),
         lambda overview: overview.runs("attention", statuses={"blocked"}),
         lambda overview: overview.runs("attention", statuses={"exhausted"}, offset=90_000),
-        lambda overview: overview.runs("due", until=overview.now()),
+        lambda overview: overview.runs("attention", until=overview.now() - 90_000, dag_ids={"dag_7"}),
+        lambda overview: overview.runs("active", statuses={"blocked"}),
+        lambda overview: overview.runs("overdue"),
+        lambda overview: overview.runs("recent"),
         lambda overview: overview.runs("recent", statuses={"blocked"}),
         lambda overview: overview.run("dag_7", "run-7"),
         lambda overview: overview.timeline("dag_7", "run-7"),
@@ -287,10 +383,12 @@ def crowded(redis_url: str) -> Iterator[Any]:
         lambda overview: overview.events(dag_ids={"none"}),
         lambda overview: overview.stats_of(f"dag_{number}" for number in range(200)),
         lambda overview: overview.outcomes(since=0),
+        lambda overview: overview.dag_ids(),
     ],
     ids=[
-        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs", "far down", "overdue",
-        "recent", "run", "timeline", "timeline of none", "events", "events of none", "stats per Dag", "outcomes",
+        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs", "far down", "long ago",
+        "active", "overdue", "recent", "recent, a status without runs", "run", "timeline", "timeline of none", "events",
+        "events of none", "stats per Dag", "outcomes", "Dags",
     ],
 )  # fmt: skip
 def test_100_000_records(crowded: Any, read: Callable[[Overview], Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,10 +405,10 @@ def test_100_000_records(crowded: Any, read: Callable[[Overview], Any], capsys: 
         "zcard",
         "zcount",
         "zrange",
-        "zinter",
         "hget",
         "hgetall",
         "eval",
+        "evalsha",
         "xrange",
         "xrevrange",
         "time",

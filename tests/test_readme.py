@@ -7,8 +7,9 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +17,8 @@ import redis
 
 from dag_retry import AttemptCounter, CounterError, DagRetry
 from dag_retry._airflow import settings
+from dag_retry._redis.due import DueRuns
+from dag_retry._redis.overview import List, Overview
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -141,7 +144,7 @@ def test_the_packages_user_may_do_its_work_and_no_more(seeded: Any, users: Calla
     again = counter.claim("nightly", "run", generation=2, max_attempts=1)
     assert counter.block(again, reason="http_403")
     assert counter.succeed("nightly", "run", generation=3) == counter.read("nightly", "run")
-    for forbidden in (["FLUSHALL"], ["GET", "other"], ["HGETALL", "other"], ["DEL", "{dag-retry}:v1:recent"]):
+    for forbidden in (["FLUSHALL"], ["GET", "other"], ["HGETALL", "other"], ["DEL", "{dag-retry}:v1:active"]):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*forbidden)
     with pytest.raises(CounterError, match="NoPermission"):
@@ -154,11 +157,13 @@ def test_the_packages_user_needs_each_of_its_rights(seeded: Any, users: Callable
     def work() -> None:
         seeded.flushall()
         seeded.script_flush()
-        counter = Outbox(client)
-        for _ in range(2):
+        counter = AttemptCounter(client)
+        for _ in range(3):
             counter.claim("nightly", "run", generation=0, max_attempts=1)
-        counter.due()
-        counter.dag_ids()
+        counter.claim("nightly", "cleared", generation=1, max_attempts=1, run_after=datetime.now(timezone.utc))
+        counter.succeed("nightly", "run")
+        DueRuns(client).read()
+        Overview(client).dag_ids()
 
     work()
     for right in [word[1:] for word in commands("ACL SETUSER")[0] if word.startswith("+") and word != "+hello"]:
@@ -166,6 +171,28 @@ def test_the_packages_user_needs_each_of_its_rights(seeded: Any, users: Callable
         with pytest.raises(CounterError):
             work()
         seeded.execute_command("ACL", "SETUSER", "retry", f"+{right}")
+
+
+def test_an_operators_user_needs_what_it_says_beside_those(seeded: Any, users: Callable[[str], Any]) -> None:
+    found = re.search(r"give their user\s+`([^`]*)` beside", README)
+    assert found
+    rights = found.group(1).split()
+    overview = Overview(users("retry"))
+
+    def look() -> None:
+        for which in get_args(List):
+            assert overview.runs(which, statuses={"claimed", "blocked"}) is not None
+        assert overview.sizes().active == 2
+        assert overview.timeline("daily_load", "run-1")
+        assert overview.outcomes(since=0)["daily_load"].total() == 2
+
+    seeded.execute_command("ACL", "SETUSER", "retry", *rights)
+    look()
+    for right in rights:
+        seeded.execute_command("ACL", "SETUSER", "retry", right.replace("+", "-"))
+        with pytest.raises(CounterError, match="its user lacks a right"):
+            look()
+        seeded.execute_command("ACL", "SETUSER", "retry", right)
 
 
 def test_a_dashboards_user_may_read_all_and_change_nothing(seeded: Any, users: Callable[[str], Any]) -> None:
@@ -179,7 +206,7 @@ def test_a_dashboards_user_may_read_all_and_change_nothing(seeded: Any, users: C
         ](key)
     for forbidden in (
         ["HSET", "{dag-retry}:v1:stats", "won", "9"],
-        ["DEL", "{dag-retry}:v1:due"],
+        ["DEL", "{dag-retry}:v1:active"],
         ["FLUSHALL"],
         ["KEYS", "*"],
     ):

@@ -119,7 +119,7 @@ class TestWait:
             record = counter.read(*RUN)
             assert record
             assert (record.status, record.attempt, record.claim_id) == (Status.CLAIMED, 1, "one")
-            assert client.zscore("{dag-retry}:v1:due", ":".join(RUN)) == record.due_at > 0
+            assert client.zscore("{dag-retry}:v1:active", ":".join(RUN)) == record.due_at > 0
             # The replica is back: the Dag-level callback finishes what the task's could not.
             pair.replica.send(signal.SIGCONT)
         with closing(connect(pair.primary.url, timeout=10)) as client:
@@ -155,15 +155,15 @@ class TestWait:
         """Between claim and WAIT the address has come to mean a primary that never heard of the claim."""
         with pair.primary.client() as client:
             counter = AttemptCounter(client, wait_replicas=1)
-            run = counter._run
+            run = counter._verbs.run
 
-            def forgetting(verb: str, *arguments: Any) -> Any:
-                answer = run(verb, *arguments)
+            def forgetting(verb: str, *ids: str, **arguments: Any) -> Any:
+                answer = run(verb, *ids, **arguments)
                 if verb == "claim":
                     client.flushall()
                 return answer
 
-            counter._run = forgetting  # type: ignore[assignment, method-assign]
+            counter._verbs.run = forgetting  # type: ignore[assignment, method-assign]
             with pytest.raises(CounterError, match="attempt 1 is claimed, but Redis forgot that since: nothing was"):
                 counter.claim(*RUN, generation=0, max_attempts=2)
 
@@ -341,7 +341,7 @@ class TestCluster:
         retry_once(cluster.url, "read")
         with closing(connect(cluster.url)) as client:
             overview = Overview(client, namespace="read")
-            assert overview.sizes().recent == 1
+            assert overview.sizes().active == 1
             (run,) = overview.runs("recent").runs
             assert overview.run(run.dag_id, run.run_id) == run
             assert overview.timeline(run.dag_id, run.run_id)[0].event == "won"

@@ -113,7 +113,7 @@ def _reads(client: Any) -> Finding:
     overview = deployment.overview(client)
     try:
         sizes = overview.sizes()
-        overview.runs("recent", statuses=[""], limit=1)
+        overview.runs("attention", statuses=[""], limit=1)
         overview.outcomes(since=sizes.now)
         overview.events(limit=1)
         overview.stats()
