@@ -102,7 +102,6 @@ class TestList:
             ([], {"exhausted", "waiting", EVIL}),
             (["attention"], {"exhausted"}),
             (["active"], {"waiting", EVIL}),
-            (["due"], {"waiting", EVIL}),
             (["overdue"], set()),
             (["recent"], {"exhausted", "waiting", EVIL, "succeeded"}),
             (["recent", "--dag", "stock"], {EVIL, "succeeded"}),
@@ -140,11 +139,11 @@ class TestList:
         assert "there are more" not in run("list", "recent")[1]
 
     def test_unreadable(self, ask: Any, run: Any, client: Any) -> None:
-        client.hset(KEYS.run("daily_load", "waiting"), "schema", "2")
+        client.hset(KEYS.run("daily_load", "waiting"), "status", "asleep")
         assert {
             "dag_id": "daily_load",
             "run_id": "waiting",
-            "why": "its schema is '2', and this version knows '1'",
+            "why": "not of schema v1: ValueError(\"'asleep' is not a valid Status\")",
         } in ask("list")
         assert "unreadable" in run("list")[1]
         assert run("show", "daily_load", "waiting")[0] == 0
@@ -253,7 +252,7 @@ class TestRetry:
         code, shown, _ = run("retry", "daily_load", "run")
         assert (code, shown) == (0, "daily_load run: due now, for dag-retry sweep\n")
         sizes = Overview(client).sizes()
-        assert (sizes.due, sizes.overdue) == (1, 1)
+        assert (sizes.active, sizes.overdue) == (1, 1)
         assert stub.clears == 0
         assert "@" in Overview(client).events(limit=1)[0].holder
 

@@ -163,7 +163,7 @@ class TestWait:
                     client.flushall()
                 return answer
 
-            counter._verbs.run = forgetting  # type: ignore[assignment, method-assign]
+            counter._verbs.run = forgetting  # type: ignore[method-assign]
             with pytest.raises(CounterError, match="attempt 1 is claimed, but Redis forgot that since: nothing was"):
                 counter.claim(*RUN, generation=0, max_attempts=2)
 
