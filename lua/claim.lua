@@ -62,15 +62,19 @@ end
 
 -- Tells whether Redis has remembered all failures since the run could first fail. This namespace was born a minute before
 -- then (clocks differ), the server is the same since, and no record of the run can have outlived its TTL. Where another
--- server took over, memory begins anew.
+-- server took over, memory begins anew. Who may not ask which server this is knows nothing of it.
 local function has_remembered()
   local born = redis.call('HMGET', born_key, 'at', 'replication_id')
-  if not born[1] or born[2] ~= replication_id() then
+  local server = replication_id()
+  if server == '' then
+    return false
+  end
+  if born[2] ~= server then
     be_born()
     return false
   end
   local run_after = tonumber(args.run_after)
-  return born[2] ~= '' and tonumber(born[1]) + 60000 <= run_after and now < run_after + ttl
+  return tonumber(born[1]) + 60000 <= run_after and now < run_after + ttl
 end
 
 -- Rule 1: the same claim, asked again.

@@ -10,7 +10,7 @@
 local statuses = {}
 for place, key in ipairs(KEYS) do
   local status = redis.pcall('HGET', key, 'status')
-  if type(status) == 'table' and not string.find(status.err, 'WRONGTYPE', 1, true) then
+  if type(status) == 'table' and not string.find(tostring(status.err), 'WRONGTYPE', 1, true) then
     -- An error, such as that the user may not call HGET.
     return status
   end

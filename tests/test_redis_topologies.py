@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import redis
 
 from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, DagRetry, Status, Verdict
 from dag_retry._redis.connection import connect
+from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import Overview
 from tests.contexts import task_failed
 from tests.servers import RedisServer, until
@@ -33,6 +35,13 @@ def retry(client: Any, generation: int, max_attempts: int = 2) -> None:
     won = claim(client, generation, max_attempts)
     assert (won.verdict, won.attempt) == (Verdict.WON, generation + 1)
     assert AttemptCounter(client).confirm(won)
+
+
+def be_old(client: Any, namespace: str = "dag-retry") -> datetime:
+    """Let the namespace be two hours old; return when a run began an hour ago."""
+    seconds, _ = client.time() if isinstance(client, redis.Redis) else client.time(target_nodes="random")
+    client.hset(Keys(namespace).born(), "at", str((seconds - 7200) * 1000))
+    return datetime.fromtimestamp(seconds - 3600, timezone.utc)
 
 
 @dataclass
@@ -86,6 +95,21 @@ class TestLoss:
             last = claim(client, 2)
             assert (last.verdict, last.reason, last.attempt) == (Verdict.EXHAUSTED, "generation", 2)
 
+    def test_after_a_failover_all_clears_count(self, pair: Pair) -> None:
+        """The replica may lack the last writes: the run that it does not know may have been retried."""
+        with closing(connect(pair.primary.url)) as client:
+            counter = AttemptCounter(client)
+            counter.claim("other", "run", generation=0, max_attempts=1)
+            run_after = be_old(client)
+            known = counter.claim("known", "run", generation=5, max_attempts=2, run_after=run_after)
+            assert (known.verdict, known.attempt) == (Verdict.WON, 1)
+            assert client.wait(1, 5000) == 1
+        pair.primary.kill()
+        with closing(connect(pair.replica.url)) as client:
+            client.replicaof("NO", "ONE")
+            last = claim(client, 5, run_after=run_after)
+            assert (last.verdict, last.reason) == (Verdict.EXHAUSTED, "generation")
+
     def test_restart_with_aof_forgets_nothing(self, tmp_path: Path) -> None:
         with RedisServer(tmp_path, "appendonly yes", "appendfsync always") as server:
             with closing(connect(server.url)) as client:
@@ -97,6 +121,26 @@ class TestLoss:
                 retry(client, 1)
                 last = claim(client, 2)
             assert (last.verdict, last.reason) == (Verdict.EXHAUSTED, "max_attempts")
+
+
+class Forgetting:
+    """A client whose Redis forgets everything that a script has just written."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def evalsha(self, *call: Any) -> Any:
+        return self._forget(self._client.evalsha(*call))
+
+    def eval(self, *call: Any) -> Any:
+        return self._forget(self._client.eval(*call))
+
+    def _forget(self, answer: Any) -> Any:
+        self._client.flushall()
+        return answer
 
 
 class TestWait:
@@ -154,16 +198,8 @@ class TestWait:
     def test_the_claim_is_lost_in_a_failover_before_it(self, pair: Pair) -> None:
         """Between claim and WAIT the address has come to mean a primary that never heard of the claim."""
         with pair.primary.client() as client:
-            counter = AttemptCounter(client, wait_replicas=1)
-            run = counter._verbs.run
-
-            def forgetting(verb: str, *ids: str, **arguments: Any) -> Any:
-                answer = run(verb, *ids, **arguments)
-                if verb == "claim":
-                    client.flushall()
-                return answer
-
-            counter._verbs.run = forgetting  # type: ignore[method-assign]
+            forgetting: Any = Forgetting(client)
+            counter = AttemptCounter(forgetting, wait_replicas=1)
             with pytest.raises(CounterError, match="attempt 1 is claimed, but Redis forgot that since: nothing was"):
                 counter.claim(*RUN, generation=0, max_attempts=2)
 
@@ -341,12 +377,25 @@ class TestCluster:
         retry_once(cluster.url, "read")
         with closing(connect(cluster.url)) as client:
             overview = Overview(client, namespace="read")
-            assert overview.sizes().active == 1
+            assert overview.sizes()[1:] == (0, 1, 0)
             (run,) = overview.runs("recent").runs
+            assert overview.runs("active").runs == [run]
             assert overview.run(run.dag_id, run.run_id) == run
             assert overview.timeline(run.dag_id, run.run_id)[0].event == "won"
             assert overview.stats() == overview.stats(run.dag_id)
             assert overview.outcomes(since=0).keys() == {run.dag_id}
+
+    def test_what_is_remembered(self, cluster: Cluster) -> None:
+        """INFO, in a script, is that of the node which holds the namespace."""
+        with closing(connect(cluster.url)) as client:
+            for namespace in ("team-a", "team-b"):
+                counter = AttemptCounter(client, namespace=namespace)
+                counter.claim("other", "run", generation=0, max_attempts=1)
+                known = counter.claim("d", "r", generation=5, max_attempts=2, run_after=be_old(client, namespace))
+                assert (known.verdict, known.attempt) == (Verdict.WON, 1)
+                with cluster.holder(namespace)[1].client() as node:
+                    born = node.hgetall(Keys(namespace).born())
+                    assert born["replication_id"] == node.info("replication")["master_replid"]
 
     def test_one_named_node_is_enough(self, cluster: Cluster) -> None:
         retry_once(f"redis+cluster://localhost:{cluster.nodes[0].port}/0", "one-node")
