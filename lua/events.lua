@@ -11,7 +11,8 @@
 --   [4] look_at   how many entries at most
 --   [5] run_id    only this run's, '' for any
 --   [6] dag_ids   only of these Dags: a JSON array of texts, '' for any
---   [7] once      '1': of each run only the first that is found, and none that was lost; else '0'
+--   [7] once      '1': of each run only the first entry that is found, none of them 'lost', and of an entry only dag_id
+--                 and run_id; else '0'
 --
 -- Returns:
 --   {found, looked_at, cursor}   the wanted entries, each {id, {field, value, ...}}; how many were looked at (fewer than
@@ -46,7 +47,7 @@ for _, entry in ipairs(entries) do
   local again = once == '1' and (met[run] or event.event == 'lost')
   if (run_id == '' or event.run_id == run_id) and (not wanted or wanted[event.dag_id]) and not again then
     met[run] = true
-    found[#found + 1] = entry
+    found[#found + 1] = once == '1' and {entry[1], {'dag_id', event.dag_id or '', 'run_id', event.run_id or ''}} or entry
   end
 end
 local looked_at = #entries

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from dag_retry import AttemptCounter, Claim, FailedTry, Verdict
+from dag_retry._reasons import REASONS, reason_of
 from dag_retry._redis.due import DueRuns
 from dag_retry._redis.scripts import script
 from dag_retry.cli.prometheus import EVENTS
 
 LUA = Path(__file__).parents[1] / "lua"
+SOURCE = Path(__file__).parents[1] / "src" / "dag_retry"
 FILES = sorted(LUA.glob("*.lua"))
 STANDALONE = [LUA / f"{name}.lua" for name in ("due", "events", "members", "statuses", "rights", "numbers")]
 """Not verbs: they take keys and arguments of their own."""
@@ -292,3 +294,20 @@ def test_readers_change_nothing(name: str) -> None:
     body = parts(LUA / f"{name}.lua")[1]
     assert set(re.findall(r"redis\.call\((\w+)", body)) <= {"command"}
     assert "command" not in body or "'XRANGE' or 'XREVRANGE'" in body
+
+
+def test_every_reason_code_stands_once_with_its_meaning() -> None:
+    """What Lua and Python write as a reason is in the table."""
+    source = "".join(file.read_text(encoding="utf-8") for file in SOURCE.rglob("*.py") if file.name != "_reasons.py")
+    written = set(re.findall(r"\breason=\"(\w+)\"", source))
+    written |= set(
+        re.findall(r"return \"((?:\w+_not_retryable)|retry_if|disabled|dag_paused\w*|newer_run_succeeded)\"", source)
+    )
+    written |= set(re.findall(r"(?m)^--   '\w+'\s+'(\w+)'", (LUA / "claim.lua").read_text()))
+    for file in FILES:
+        written |= set(re.findall(r"'reason', '(\w+)'", parts(file)[1]))
+    assert {"stale", "due", "no_callback", "cancelled", "tls", "dag_paused_by_failures"} <= written
+    assert written <= REASONS.keys()
+    assert reason_of("http_418").text == "Airflow's API answered HTTP 418"
+    assert reason_of("already_claimed").text == "this generation is claimed already"
+    assert reason_of("of_tomorrow").text == "of tomorrow"

@@ -107,7 +107,10 @@ class TestFailure:
         assert stub.clears == 2
         assert names(told) == ["on_retry", "on_retry", "on_exhausted"]
         assert record(retry).acknowledged
-        assert "gave up on run 'run' of Dag 'daily_load': all 2 attempts failed" in caplog.text
+        assert (
+            "gave up on run 'run' of Dag 'daily_load' after attempt 2 of 2: every attempt of the budget failed"
+            in caplog.text
+        )
 
     def test_at_the_dag_level_alone(self, retry: DagRetry, stub: StubApi) -> None:
         retry.on_failure(dag_failed(0))
@@ -134,7 +137,7 @@ class TestFailure:
         client.flushall()
         retry.on_failure(task_failed(2))
         assert stub.clears == 2
-        assert "it was cleared 2 times, clears by hand included, and 2 attempts are allowed" in caplog.text
+        assert "Airflow has cleared the run as often as attempts are allowed, by hand too" in caplog.text
 
 
 class TestGuards:

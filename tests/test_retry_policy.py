@@ -142,7 +142,7 @@ class TestSkip:
             make(**options).on_failure(context)
         assert stub.clears == 0
         assert statuses(told) == [("skipped", "config")]
-        assert "Fix it, then clear the run by hand" in caplog.text
+        assert "Fix the cause, then clear the run by hand" in caplog.text
 
 
 class TestOverrides:

@@ -11,6 +11,7 @@ from dag_retry._airflow.api import AirflowApi
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.note import write_note
 from dag_retry._errors import ClearRefused, CounterError, DagRetryError
+from dag_retry._reasons import reason_of
 from dag_retry._types import Claim, RunRecord, Status
 
 if TYPE_CHECKING:
@@ -18,25 +19,6 @@ if TYPE_CHECKING:
     from dag_retry._airflow.settings import ApiSettings
 
 log = logging.getLogger(__name__)
-
-_WHY_EXHAUSTED = {
-    "max_attempts": "all {max_attempts} attempts failed",
-    "generation": "it was cleared {generation} times, clears by hand included, and {max_attempts} attempts are allowed",
-    "max_elapsed": "attempt {attempt} failed, and the next one would begin later than max_elapsed allows",
-}
-_WHY_SKIPPED = {
-    "dag_paused": "the Dag is paused, and Airflow runs nothing of it. Unpause it, then clear the run by hand",
-    "dag_paused_by_failures": (
-        "max_consecutive_failed_dag_runs has paused the Dag. Fix the cause, unpause the Dag, then clear the run by hand"
-    ),
-    "newer_run_succeeded": "a newer run of the Dag has succeeded (skip_if_newer_run)",
-    "exception_not_retryable": "retry_on or give_up_on excludes the exception, or it is an AirflowFailException",
-    "task_not_retryable": "task_ids does not name the failed task",
-    "reason_not_retryable": "reasons does not name Airflow's reason",
-    "retry_if": "retry_if returned false",
-    "disabled": "enabled is false for this run",
-    "config": "the retry policy is not usable. Fix it, then clear the run by hand",
-}
 
 
 def tell_exhausted(holder: Holder) -> None:
@@ -46,8 +28,8 @@ def tell_exhausted(holder: Holder) -> None:
     :raises CounterError: Redis did not record that the hooks were told.
     """
     claim = holder.claim
-    why = _WHY_EXHAUSTED.get(claim.reason, claim.reason).format_map(claim._asdict())
-    log.error("Dag retry: gave up on %s: %s. Fix the cause, then clear the run by hand.", holder.run, why)
+    why, remedy = reason_of(claim.reason)
+    log.error("Dag retry: gave up on %s after %s: %s. %s", holder.run, holder.attempt, why, remedy)
     _tell(holder, Status.EXHAUSTED, claim.reason)
 
 
@@ -58,8 +40,8 @@ def tell_skipped(holder: Holder, reason: str) -> None:
     :param reason: why not, as a code.
     :raises CounterError: Redis did not record that the hooks were told.
     """
-    why = _WHY_SKIPPED.get(reason, reason)
-    log.warning("Dag retry: %s failed, and is not retried (%s): %s.", holder.run, reason, why)
+    why, remedy = reason_of(reason)
+    log.warning("Dag retry: %s failed, and is not retried (%s): %s. %s", holder.run, reason, why, remedy)
     _tell(holder, Status.SKIPPED, reason)
 
 

@@ -12,7 +12,7 @@ from tests.live.page.conftest import Site
 
 pytestmark = pytest.mark.live
 
-RUNS, EVENTS = 100_000, 10_000
+RUNS, EVENTS = 100_000, 8_000
 KEYS = Keys("dag-retry")
 STATUSES = ("exhausted", "succeeded", "waiting", "blocked", "retrying")
 READS = {"time", "zrange", "zcount", "hget", "hgetall", "evalsha", "xrange", "xrevrange"}

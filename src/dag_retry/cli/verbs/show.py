@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from dag_retry._reasons import reason_of
 from dag_retry._redis.views import Event, Unreadable
 from dag_retry.cli.output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
 from dag_retry.cli.session import connected, json_argument, run_arguments
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return 0
     facts = {
         "status": status(record.status.value),
-        "why": cell(record.reason),
+        "why": cell(": ".join(filter(None, (record.reason, reason_of(record.reason).text)))),
         "attempt": cell(f"{record.attempt} of {record.max_attempts}, generation {record.generation}"),
         "failed": cell(failed_task(record.failed_try.task_id, record.failed_try.map_index, record.failed_try.error)),
         "lost": cell(f"{record.lost} callbacks since the last claim"),

@@ -12,6 +12,7 @@ from airflow.models.log import Log
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from dag_retry._reasons import reason_of
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
 from dag_retry._types import RunRecord
@@ -117,7 +118,7 @@ class Board:
             "now": now,
             "row": rows.get((dag_id, run_id)),
             "airflow": self._airflow([(dag_id, run_id)]).get((dag_id, run_id)),
-            "events": [event._asdict() for event in events],
+            "events": [event._asdict() | {"why": reason_of(event.reason).text} for event in events],
             "by_hand": self._clears_by_hand(dag_id, run_id, events) if self._access.may_audit(dag_id) else [],
         }
 
@@ -166,9 +167,10 @@ class Board:
 
 def _row(record: RunRecord | Unreadable, late: int) -> Row:
     if isinstance(record, Unreadable):
-        return {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "reason": record.why}
+        return {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "why": record.why}
     row = record._asdict()
     row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options)}
     del row["failed_try"]
     row["overdue"] = 0 < record.due_at <= late
+    row["why"] = reason_of(record.reason).text
     return row

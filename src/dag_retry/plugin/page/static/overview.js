@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { ask, poll } from "./live.js";
 import { attempts, pill, runLink } from "./parts.js";
 import { time } from "./time.js";
-import { LATE, STATUSES, handled, reason, task } from "./words.js";
+import { LATE, STATUSES, handled, task } from "./words.js";
 
 const EMPTY = { attention: "Nothing needs you.", active: "Nothing is retrying.", recent: "No run has failed yet." };
 const byId = (id) => document.getElementById(id);
@@ -20,7 +20,7 @@ function filters() {
 function why(row) {
   const done = handled(row);
   const failed = row.task_id && el("span", {}, el("code", {}, task(row)), row.error && " ", row.error && el("code", { className: "error" }, row.error));
-  return el("div", { className: "why" }, done && el("b", {}, done), row.overdue && el("b", {}, LATE[row.status]), row.reason && el("span", {}, reason(row.reason)), failed);
+  return el("div", { className: "why" }, done && el("b", {}, done), row.overdue && el("b", {}, LATE[row.status]), row.why && el("span", {}, row.why), failed);
 }
 
 function when(row) {

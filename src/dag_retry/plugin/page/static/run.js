@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { airflowLink, ask, poll } from "./live.js";
 import { attempts, pill } from "./parts.js";
 import { exact, time } from "./time.js";
-import { LATE, LEVELS, handled, reason, task } from "./words.js";
+import { LATE, LEVELS, handled, task } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const ids = { dag_id: query.get("dag_id") ?? "", run_id: query.get("run_id") ?? "" };
@@ -17,14 +17,14 @@ const told = (...children) => el("span", {}, ...children);
 
 const TOLD = {
   won: (event) => ["won", told(failedTask(event), " failed: attempt ", el("b", {}, `${event.attempt} of ${event.max_attempts}`), " was won by ", who(event),
-    event.reason && reason(event.reason) ? `, ${reason(event.reason)}` : "")],
+    event.why && `, ${event.why}`)],
   taken_over: (event) => ["won", told("Taken over by ", who(event), ": the winner died before it was done")],
   cleared: (event) => ["cleared", told(event.reason === "already_cleared" ? "Found cleared by somebody else: nothing was sent" : "Cleared: Airflow answered HTTP 200")],
   succeeded: () => ["succeeded", told(el("b", {}, "The run succeeded"))],
-  exhausted: (event) => ["failed", told(failedTask(event), " failed: ", el("b", {}, "gave up"), `, ${reason(event.reason)}`)],
-  blocked: (event) => ["failed", told(el("b", {}, "Blocked"), `: ${reason(event.reason)}`)],
-  skipped: (event) => ["failed", event.reason === "cancelled" ? told(el("b", {}, "Cancelled"), " by ", el("b", {}, event.holder || "hand")) : told(failedTask(event), " failed: ", el("b", {}, "not retried"), `, ${reason(event.reason)}`)],
-  unclaimed: () => ["failed", told(el("b", {}, "Missed"), ": the run failed, and no callback told us")],
+  exhausted: (event) => ["failed", told(failedTask(event), " failed: ", el("b", {}, "gave up"), `, ${event.why}`)],
+  blocked: (event) => ["failed", told(el("b", {}, "Blocked"), `: ${event.why}`)],
+  skipped: (event) => ["failed", event.reason === "cancelled" ? told(el("b", {}, "Cancelled"), " by ", el("b", {}, event.holder || "hand")) : told(failedTask(event), " failed: ", el("b", {}, "not retried"), `, ${event.why}`)],
+  unclaimed: (event) => ["failed", told(el("b", {}, "Missed"), `: ${event.why}`)],
   unconfirmed: () => ["cleared", told("Cleared, and that was not recorded: the winner may have died after it")],
   hastened: (event) => ["by-hand", told("Due at once, by ", el("b", {}, event.holder || "hand"))],
   reset: (event) => ["by-hand", told("Attempts counted anew, by ", el("b", {}, event.holder || "hand"))],
@@ -69,7 +69,7 @@ function timeline({ row, events, by_hand: known, airflow }) {
 function losers(lost, total) {
   const count = new Map();
   for (const event of lost) {
-    const name = `${task(event) || "the Dag"} (${reason(event.reason)})`;
+    const name = `${task(event) || "the Dag"} (${event.why})`;
     count.set(name, (count.get(name) ?? 0) + 1);
   }
   const names = [...count].map(([name, times]) => (times > 1 ? `${name} × ${times}` : name));
@@ -88,7 +88,7 @@ function summary({ row, airflow }) {
   const done = handled(row);
   const facts = [
     ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
-    ["Why", row.overdue ? LATE[row.status] : row.reason && reason(row.reason)],
+    ["Why", row.overdue ? LATE[row.status] : row.why],
     ["Last failed", row.task_id && failedTask(row)],
     ["First failure", row.budget_at && time(row.budget_at, "ago")],
     ["Last change", row.updated_at && time(row.updated_at, "ago")],

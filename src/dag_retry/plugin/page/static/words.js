@@ -1,4 +1,4 @@
-// Statuses, reasons and events in the words of whoever is on call.
+// Statuses and events in the words of whoever is on call.
 
 export const STATUSES = {
   waiting: "waiting",
@@ -12,39 +12,7 @@ export const STATUSES = {
   unreadable: "unreadable",
 };
 
-const REASONS = {
-  claimed: "",
-  cleared: "",
-  succeeded: "",
-  already_cleared: "somebody had cleared it already",
-  taken_over: "taken over: whoever had won died before the clear",
-  fresh_budget: "a fresh budget, after a clear by hand",
-  max_attempts: "every attempt failed",
-  max_elapsed: "the next attempt would begin too late",
-  due: "its delay is over",
-  hastened: "",
-  reset: "",
-  generation: "cleared as often as attempts are allowed, by hand too",
-  stale: "a failure of an earlier attempt",
-  http_401: "Airflow refused the login (HTTP 401)",
-  http_403: "Airflow refused: the user may not edit runs of this Dag (HTTP 403)",
-  http_404: "Airflow does not know this run (HTTP 404)",
-  not_airflow: "what answered at the API's address is not Airflow",
-  unsafe_id: "its id fits no path of Airflow's API: Airflow 3.3 can do it",
-  exception_not_retryable: "its policy does not retry this exception",
-  dag_paused: "the Dag is paused",
-  newer_run_succeeded: "a newer run of this Dag has succeeded",
-  no_callback: "the run failed, and no callback claimed that failure",
-  disabled: "retries are switched off",
-  config: "a setting is wrong: see the log of the callback",
-  cancelled: "cancelled by hand",
-};
-
 export const status = (row) => STATUSES[row.status] ?? row.status;
-
-export function reason(code) {
-  return REASONS[code] ?? code.replaceAll("_", " ");
-}
 
 export function task(of) {
   return of.map_index >= 0 ? `${of.task_id} [${of.map_index}]` : of.task_id;
