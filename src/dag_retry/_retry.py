@@ -93,7 +93,7 @@ class DagRetry:
         on_succeeded: Hook | Sequence[Hook] | None = None,
         on_manual_clear: ManualClear | None = None,
     ) -> None:
-        sdk.require_fence()
+        sdk.check_version()
         self._made = time.monotonic()
         self._policy = Policy(
             max_attempts=limited(

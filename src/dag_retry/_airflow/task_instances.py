@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dag_retry._airflow.client import ALL, Client, JsonObject, fit_a_path
+from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._errors import ClearRefused
 from dag_retry._types import FailedTry
 
 
-def find_task_instance(client: Client, dag_id: str, run_id: str, failed_try: FailedTry) -> JsonObject:
+def find_task_instance(client: ApiClient, dag_id: str, run_id: str, failed_try: FailedTry) -> JsonObject:
     """Return the task instance of a failed try as it is now; empty where the run is there without it.
 
     A clear can remove a mapped index. The answer must be about the task instance that was asked for: another one has
@@ -36,7 +36,7 @@ def find_task_instance(client: Client, dag_id: str, run_id: str, failed_try: Fai
     return client.check(found, dag_id=dag_id, dag_run_id=run_id, task_id=task_id, map_index=map_index)
 
 
-def _find_in_list(client: Client, dag_id: str, run_id: str, task_id: str, map_index: int) -> JsonObject:
+def _find_in_list(client: ApiClient, dag_id: str, run_id: str, task_id: str, map_index: int) -> JsonObject:
     """Find the task instance by the endpoint that takes ids in its body, but no index.
 
     Measured on Airflow 3.2.2 and 3.3.2: they take the ids literally, even ``~``. A page of 100 indexes takes 30 ms and
