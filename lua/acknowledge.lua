@@ -1,4 +1,4 @@
--- acknowledge: the hooks of an ending (exhausted, blocked, skipped) ran. Nobody else need tell the ending.
+-- acknowledge: records that the hooks were told of an ending (exhausted, blocked, skipped). So nobody tells it again.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
@@ -6,7 +6,7 @@
 --
 -- Returns:
 --   1   acknowledged, now or (a repeat) before
---   0   this claim is not the one that tells the ending; nothing is changed
+--   0   this claim has no such ending to tell; nothing is changed
 
 if not record or record.claim_id ~= args.claim_id or (record.status ~= 'exhausted' and record.status ~= 'blocked'
     and record.status ~= 'skipped') then

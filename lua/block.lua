@@ -1,15 +1,15 @@
--- block: the run is not cleared for this claim. The run needs a human.
+-- block: records that the run is not cleared for this claim. The run needs a human.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
---   lease     ms; how long the telling may take before another tells it
+--   lease     ms; if the ending is not acknowledged within this time, another holder tells the hooks
 --   claim_id
 --   status    'blocked' where Airflow refused the clear for good, 'skipped' where there is a reason not to clear
 --   reason    why, as a code: 'http_403', 'not_airflow', 'dag_paused', ...
 --
 -- Returns:
---   1   blocked or skipped, now or (a repeat) before: tell it, then acknowledge
---   0   not the holder any more; nothing is changed
+--   1   blocked or skipped, now or (a repeat) before: tell the hooks, then acknowledge
+--   0   this claim does not hold the run any more; nothing is changed
 
 local status = args.status
 

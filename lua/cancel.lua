@@ -1,13 +1,13 @@
--- cancel: a person wants this failure not to be retried. The run stays failed until somebody clears it.
+-- cancel: a person cancels the retry of a failure. The run stays failed until somebody clears it.
 --
--- A callback that has renewed its claim and is about to clear may be past this. Then the clear goes on, and the next
--- failure of the run begins a fresh budget.
+-- A callback that has just renewed its claim still clears the run. Then the next failure of the run begins a fresh
+-- budget.
 --
 -- KEYS, and what every verb takes: record.lua.
 --
 -- Returns:
 --   1   skipped, now or (a repeat) before
---   0   there is no clear to come; nothing is changed
+--   0   no clear is to come; nothing is changed
 
 if not record then
   return 0
@@ -18,6 +18,6 @@ end
 if record.status ~= 'waiting' and record.status ~= 'claimed' then
   return 0
 end
--- The claim_id goes: the same claim, asked again, must not be told that it won.
+-- Without its claim_id the same claim, asked again, gets no 'won'.
 save('skipped', {'status', 'skipped', 'reason', 'cancelled', 'claim_id', '', 'due_at', '0'})
 return 1

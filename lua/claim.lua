@@ -1,44 +1,45 @@
--- claim: asks to be the one callback that retries the run in this generation.
+-- claim: a callback asks to be the one that retries the run in this generation.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
---   lease              ms; how long the winner may take before another finishes the claim
---   claim_id           the same id asked again gets the same answer and, won or exhausted, counts once
+--   lease              ms; if the winner does not confirm within this time, another holder finishes the claim
+--   claim_id           a repeat with the same id gets the same answer and, unless it lost, counts once
 --   generation         dag_run.clear_number of the failure
 --   max_attempts       the cap of a budget, 1 or more
 --   level              'task', 'dag' or 'sweeper'
---   task_id            the failed try, kept with the claim for whoever finishes the claim
+--   task_id            the failed try, kept with the claim for the holder that finishes it
 --   map_index
 --   ti_id
 --   error              the exception's type, '' where unknown
 --   clear              how to clear the run, kept with the claim: flags with commas between them
---   takeover           '1': every task of the run has ended, so a holder at the task level is dead. Default: not so
---   on_missing_record  no record: how many attempts another counter holds, or 'start_fresh': no clear counts. Default:
---                      every clear counts
+--   takeover           '1' if every task of the run has ended, so that a holder at the task level is dead. Default: a
+--                      holder may be alive
+--   on_missing_record  what counts if the run has no record: as many attempts as another counter holds, or
+--                      'start_fresh' for no clear. Default: every clear
 --   run_after          ms; the run can't have failed earlier. If this namespace has remembered everything since then, a
 --                      run without a record never failed, and no clear counts. Default: unknown
---   on_manual_clear    cleared by a person after an ending: 'keep' the budget. Default: a new budget
---   skip               why this failure is not to be retried, as a code. Default: it is to be
---   max_elapsed        ms from the first failure of the budget, after which no attempt begins. Default: no limit
---   delays             an array: ms before each attempt; the last holds for all that follow. Default: none
+--   on_manual_clear    'keep' if a clear by hand after an ending goes on with the budget. Default: it begins a new one
+--   skip               why this failure is not retried, as a code. Default: the failure is retried
+--   max_elapsed        ms after the first failure of the budget; no attempt begins later. Default: no limit
+--   delays             an array of ms before each attempt; the last holds for all later attempts. Default: none
 --
 -- Returns one JSON object with verdict, reason, attempt, max_attempts, task_id, map_index, ti_id, error, clear, due_at.
 -- Numbers are numerals. The failed try and clear are those kept with the claim. due_at is when to clear the run (ms), '0'
 -- for at once. Verdict and reason:
---   'won'        'claimed'             clear the run, then confirm; with a due_at leave the clear to who takes it then
+--   'won'        'claimed'             clear the run, then confirm; if there is a due_at, a sweeper clears the run then
 --   'won'        'fresh_budget'        the same, as the first attempt after a person cleared an ended run
 --   'won'        'taken_over'          finish the claim of a dead holder: renew, clear, confirm
---   'won'        'due'                 the same, of a claim that waited
+--   'won'        'due'                 finish a claim whose delay is over: renew, clear, confirm
 --   'lost'       'stale'               a newer generation has been claimed since
 --   'lost'       'already_<status>'    the generation is in hand: already_waiting, already_claimed, already_retrying,
 --                                      already_succeeded, already_exhausted, already_blocked, already_skipped
---   'exhausted'  'max_attempts'        every attempt of the budget is used: tell it, then acknowledge
---   'exhausted'  'generation'          Airflow's clear_number says so, although the record (or its absence) does not
---   'exhausted'  'max_elapsed'         the next attempt would begin too late
---   'skipped'    '<skip>'              as asked for: tell it, then acknowledge
--- An ending that was not acknowledged is told again, as 'exhausted', 'skipped' or, where blocked, as 'won' 'taken_over'.
+--   'exhausted'  'max_attempts'        every attempt of the budget is used: tell the hooks, then acknowledge
+--   'exhausted'  'generation'          the same, by Airflow's clear_number: the record knows fewer attempts, or is gone
+--   'exhausted'  'max_elapsed'         the next attempt would begin too late: tell the hooks, then acknowledge
+--   'skipped'    '<skip>'              the failure is not retried: tell the hooks, then acknowledge
+-- An ending that was not acknowledged is told again: as 'exhausted' or 'skipped', or as 'won' 'taken_over' if blocked.
 --
--- A comment 'rule: …' names the rule of the line it ends. The simulation takes each rule out, and must notice.
+-- A comment 'rule: …' at the end of a line names the rule in that line. Without any one of them the simulation fails.
 
 local claim_id = args.claim_id
 local generation = tonumber(args.generation)
@@ -51,8 +52,8 @@ local function answer(verdict, reason)
     clear = record.clear, due_at = record.status == 'waiting' and record.due_at or '0'})
 end
 
--- Counts a loser in the record. Only the first few of a generation have an event: thousands of mapped tasks may fail
--- at once, and would push all else out of the stream.
+-- Counts a callback that lost in the record. Only the first few of a generation have an event of their own. Thousands of
+-- mapped tasks may fail at once, and their events would push all others out of the stream.
 local function lose(reason)
   local told = redis.call('HINCRBY', run_key, 'lost', '1') <= LOST_EVENTS
   emit('lost', told and {generation = args.generation, attempt = record.attempt, max_attempts = record.max_attempts,
@@ -60,9 +61,10 @@ local function lose(reason)
   return answer('lost', reason)
 end
 
--- Tells whether Redis has remembered all failures since the run could first fail. This namespace was born a minute before
--- then (clocks differ), the server is the same since, and no record of the run can have outlived its TTL. Where another
--- server took over, memory begins anew. Who may not ask which server this is knows nothing of it.
+-- Returns whether Redis has remembered all failures since the run could first fail. Three things must hold. The namespace
+-- was born at least a minute before then, since clocks differ. The server has been the same since. No record of the run
+-- can have outlived its TTL. After a failover to another server, the memory begins anew. A user who may not ask for the
+-- server (INFO) changes nothing.
 local function has_remembered()
   local born = redis.call('HMGET', born_key, 'at', 'replication_id')
   local server = replication_id()
@@ -77,14 +79,14 @@ local function has_remembered()
   return tonumber(born[1]) + 60000 <= run_after and now < run_after + ttl
 end
 
--- Rule 1: the same claim, asked again.
+-- Rule 1: the same claim, asked again, gets the same answer.
 if record and record.claim_id == claim_id then -- rule: same claim, same answer
   local ending = record.status == 'exhausted' or record.status == 'skipped'
   return answer(ending and record.status or 'won', record.reason)
 end
 
--- Rule 2: an older generation is stale. In the same generation there is a winner, but the winner may be dead, or have left
--- the clear to whoever comes when it is due. An unclaimed run is in nobody's hand.
+-- Rule 2: a failure of an older generation is stale. In the same generation another claim stands. This one may take it
+-- over if its holder is dead, or if it is due. Nobody holds an unclaimed run.
 if record then
   local current = tonumber(record.generation)
   if generation < current then -- rule: older is stale
@@ -103,9 +105,9 @@ if record then
   end
 end
 
--- Rules 3 and 4: where the budget begins. A budget is over with an ending; what follows an ending is a clear by hand.
--- Every clear since then counts, not only those from this failure on: the ending may be an old one, of a replica that
--- lagged. A blocked run that nobody was told of has not ended: whoever takes it over tries the clear once more.
+-- Rules 3 and 4: the generation in which the budget begins. An ending ends the budget, and the next clear is by hand. All
+-- clears since the ending count, even those before this failure: a replica that lagged may hold an old ending. A blocked
+-- run has not ended before its hooks were told: the holder that takes it over tries the clear once more.
 local base, attempt, budget_at, reason = 0, 0, now, 'claimed'
 if not record then
   local held = tonumber(args.on_missing_record)
@@ -127,7 +129,7 @@ else
   end
 end
 
--- Rule 5: the cap. Airflow's clear_number is the second witness, for a Redis that forgets.
+-- Rule 5: the cap. If Redis has forgotten attempts, Airflow's clear_number still holds the cap: it is the second witness.
 local used = math.max(attempt, generation - base) -- rule: the second witness
 local delay = tonumber(delays[used + 1] or delays[#delays] or 0)
 local verdict, status = 'won', 'claimed'

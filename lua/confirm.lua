@@ -1,13 +1,13 @@
--- confirm: the run has been cleared for this claim. From now on only the run's next generation can be claimed.
+-- confirm: records that the run has been cleared for this claim. From now on only the next generation can be claimed.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
 --   claim_id
---   reason    of the event: 'cleared', or 'already_cleared' where somebody else had cleared the run
+--   reason    the reason of the event: 'cleared', or 'already_cleared' if somebody else had cleared the run
 --
 -- Returns:
 --   1   confirmed, now or (a repeat) before
---   0   not the holder any more; nothing is changed
+--   0   this claim does not hold the run any more; nothing is changed
 
 if not record or record.claim_id ~= args.claim_id then
   return 0

@@ -1,13 +1,13 @@
--- due: reads what is due, the longest waiting first, and when the next run will be. It changes nothing.
+-- due: reads the runs that are due, the longest waiting first, and when the next run will be due. It changes nothing.
 --
 -- KEYS:
 --   [1] active_key   ZSET  {<ns>}:v1:active   <dag_id>:<run_id> -> when somebody must look at the run (ms)
 --
 -- ARGV:
---   [1] most      how many at most
+--   [1] most      how many runs at most
 --
 -- Returns:
---   {wait, member, ...}   ms until the next run is due that is not yet, '' where there is none; and each that is due
+--   {wait, member, ...}   ms until the next run will be due ('' if there is none), and the runs that are due now
 
 local active_key = KEYS[1]
 local most = ARGV[1]

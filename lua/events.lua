@@ -1,22 +1,22 @@
--- events: reads a stretch of the events' stream, and answers with those entries that are wanted. It changes nothing, and
--- may be called by EVALSHA_RO. (12 fields an entry make 10,000 of them slow to send, and slower to parse.)
+-- events: reads a stretch of the events' stream, and returns the entries that are wanted. It changes nothing, and may be
+-- called by EVALSHA_RO. An entry has 12 fields, so all 10,000 would be slow to send, and slower to parse.
 --
 -- KEYS:
 --   [1] events_key   STREAM  {<ns>}:v1:events
 --
 -- ARGV:
---   [1] first     the id to begin at: '-' or '+', an id, or '(' and an id, which is left out
+--   [1] first     the id to begin at: '-' or '+', an id, or '(' and an id that is left out
 --   [2] last      the id to end at, in the same forms
 --   [3] order     'oldest' first (first <= last) or 'newest' first (first >= last)
---   [4] look_at   how many entries at most
---   [5] run_id    only this run's, '' for any
---   [6] dag_ids   only of these Dags: a JSON array of texts, '' for any
---   [7] once      '1': of each run only the first entry that is found, none of them 'lost', and of an entry only dag_id
---                 and run_id; else '0'
+--   [4] look_at   how many entries to look at, at most
+--   [5] run_id    only entries of this run; '' for any
+--   [6] dag_ids   only entries of these Dags: a JSON array of texts; '' for any
+--   [7] once      '1' for the first entry of each run only, no entry of a callback that lost, and of an entry only
+--                 dag_id and run_id; else '0'
 --
 -- Returns:
---   {found, looked_at, cursor}   the wanted entries, each {id, {field, value, ...}}; how many were looked at (fewer than
---                                look_at: the stretch is over); the id of the last of those, '' where there is none
+--   {found, looked_at, cursor}   the wanted entries, each {id, {field, value, ...}}; how many were looked at (if fewer
+--                                than look_at, the stretch is over); and the id of the last of those, '' if there is none
 
 local events_key = KEYS[1]
 local first = ARGV[1]

@@ -1,9 +1,9 @@
--- hasten: a person wants a run that waits retried now, and not when its delay is over.
+-- hasten: a person makes a run due that waits for its delay. A sweeper takes the run.
 --
 -- KEYS, and what every verb takes: record.lua.
 --
 -- Returns:
---   1   due, now or (a repeat) before; the sweeper takes the run
+--   1   due, from now or (a repeat) from before
 --   0   the run does not wait; nothing is changed
 
 if not record or record.status ~= 'waiting' then

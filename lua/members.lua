@@ -1,5 +1,5 @@
--- members: reads a stretch of an index, and answers with those runs that are wanted. It changes nothing, and may be
--- called by EVALSHA_RO. (Few wanted ones of very many would be slow to send, and slower to parse.)
+-- members: reads a stretch of an index, and returns the runs that are wanted. It changes nothing, and may be called by
+-- EVALSHA_RO. An index may hold very many runs that are not wanted: to send and parse them all would be slow.
 --
 -- KEYS:
 --   [1] index_key   ZSET  {<ns>}:v1:active or attention
@@ -8,14 +8,14 @@
 --   [1] low        the lowest score, or '-inf'
 --   [2] high       the highest score, or '+inf'
 --   [3] order      'lowest' or 'highest' score first
---   [4] offset     how many of the stretch to leave out
---   [5] look_at    how many at most to look at
---   [6] want       how many at most to answer with
---   [7] dag_ids    only of these Dags: a JSON array of texts, '' for any
+--   [4] offset     how many runs of the stretch to leave out
+--   [5] look_at    how many runs to look at, at most
+--   [6] want       how many runs to return, at most
+--   [7] dag_ids    only runs of these Dags: a JSON array of texts; '' for any
 --
 -- Returns:
---   {found, looked_at, over}   the wanted ones, as place, member, ..., the place counted from the begin of the stretch; how
---                              many were looked at; 1 where the stretch is over, else 0
+--   {found, looked_at, over}   the wanted runs, as {place, member, ...}, with places from the start of the stretch; how
+--                              many were looked at; and 1 if the stretch is over, else 0
 
 local index_key = KEYS[1]
 local low = ARGV[1]
@@ -34,7 +34,7 @@ if dag_ids ~= '' then
   end
 end
 
--- By rank: to leave out many by score takes Redis as many steps.
+-- Redis finds a rank quickly. To leave out the first runs of a range of scores, it would step over each of them.
 local reverse = order == 'highest'
 local first = redis.call('ZCOUNT', index_key, reverse and '(' .. high or '-inf', reverse and '+inf' or '(' .. low)
 local last = first + redis.call('ZCOUNT', index_key, low, high) - 1

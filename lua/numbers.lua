@@ -1,14 +1,14 @@
--- numbers: all counts at once, for redis_exporter (--script=numbers.lua), and whoever else wants numbers only. It changes
--- nothing, and may be called by EVAL_RO and EVALSHA_RO.
+-- numbers: returns all counts at once, for redis_exporter (--script=numbers.lua) and other tools that take only numbers.
+-- It changes nothing, and may be called by EVAL_RO and EVALSHA_RO.
 --
--- KEYS: none, since redis_exporter passes none; on a Cluster ask the node that holds {<ns>}.
+-- KEYS: none, since redis_exporter passes none. On a Cluster ask the node that holds {<ns>}.
 --
 -- ARGV:
---   [1] namespace   'dag-retry' where it is not passed
+--   [1] namespace   the namespace; 'dag-retry' if not given
 --
 -- Returns:
 --   {name, number, ...}   numbers as numerals: active, attention, overdue, overdue_seconds (of the run that is due
---                         longest), events (that are kept), and event_<event>, how often each happened
+--                         longest), events (how many the stream holds), and event_<event> (how often each happened)
 
 local namespace = ARGV[1] or 'dag-retry'
 

@@ -1,5 +1,5 @@
--- record: the record of one run, and what goes with every change of it. This text is no verb: it stands before each verb,
--- so that all verbs read and write schema v1 in one way.
+-- record: reads and changes the record of one run, its indexes, its events and its counters. This file is no verb. It is
+-- put before each verb, so that all verbs read and write schema v1 in one way.
 --
 -- KEYS, the same for every verb, under one hash tag:
 --   [1] run_key        HASH    {<ns>}:v1:run:<dag_id>:<run_id>   the record; numbers as numerals, times in ms
@@ -10,21 +10,21 @@
 --   [6] dag_stats_key  HASH    {<ns>}:v1:stats:<dag_id>   event -> how often, this Dag
 --   [7] born_key       HASH    {<ns>}:v1:born        since when this namespace remembers, and on which server
 --
--- ARGV[1] is one JSON object of texts, numbers as numerals. What has a default may be left out. Every verb takes:
+-- ARGV[1] is one JSON object of texts, numbers as numerals. An argument with a default may be left out. Every verb takes:
 --   dag_id
 --   run_id
 --   ttl       ms; how long the record is kept after its last change
---   holder    who asks: host and process, or a person; for the reader of the events
+--   holder    who asks: host and process, or a person; the events show it
 
 local run_key, active_key, attention_key, events_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local stats_key, dag_stats_key, born_key = KEYS[5], KEYS[6], KEYS[7]
 local args = cjson.decode(ARGV[1])
 local dag_id, run_id, ttl = args.dag_id, args.run_id, args.ttl
 
--- About so many events are kept, and so many losers of one generation have an event of their own.
+-- About so many events are kept. So many callbacks of a generation that lost have an event of their own.
 local KEPT_EVENTS, LOST_EVENTS = '10000', 3
 
--- Lua itself turns a large number into '1.76e+12'. Redis shows numerals.
+-- Lua would turn a large number into '1.76e+12'.
 local function numeral(number)
   return string.format('%.0f', number)
 end
@@ -44,20 +44,20 @@ for i = 1, #flat, 2 do
   record[flat[i]] = flat[i + 1]
 end
 
--- Returns the server's replication id, or '' where this user may not ask for it (INFO). A restart or a failover changes
--- the id (redis.io/docs/latest/operate/oss_and_stack/management/replication).
+-- Returns the server's replication id, or '' if this user may not call INFO. A restart or a failover changes the id
+-- (redis.io/docs/latest/operate/oss_and_stack/management/replication).
 local function replication_id()
   local info = redis.pcall('INFO', 'replication')
   return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
 end
 
--- Says that this namespace remembers from now on, on this server.
+-- Records that this namespace remembers from now on, on this server.
 local function be_born()
   redis.call('HSET', born_key, 'at', numeral(now), 'replication_id', replication_id())
   redis.call('PEXPIRE', born_key, shared_ttl_text)
 end
 
--- Renews the TTLs of the keys that runs share, and drops from the indexes what outlived its record.
+-- Renews the TTLs of the keys that runs share, and drops runs from the indexes whose records are gone.
 local function tidy()
   for _, key in ipairs({active_key, attention_key, events_key, stats_key, dag_stats_key, born_key}) do
     redis.call('PEXPIRE', key, shared_ttl_text)
@@ -70,9 +70,9 @@ local function tidy()
   end
 end
 
--- Counts an event and, where its fields are given, appends the event to the stream, with the same fields whatever the
--- event. For each Dag the keys that runs share are tidied once a minute, and at the first event of a kind. Where a write
--- fails, the keys that were made before have their TTL.
+-- Counts an event. If its fields are given, appends the event to the stream: every event has the same fields. For each
+-- Dag, tidies the shared keys once a minute, and at the first event of a kind. If a write fails, every key that was made
+-- before has its TTL.
 local function emit(event, of)
   if redis.call('HINCRBY', stats_key, event, '1') == 1 then
     redis.call('PEXPIRE', stats_key, shared_ttl_text)
@@ -91,7 +91,8 @@ local function emit(event, of)
   end
 end
 
--- Puts the run into an index, or (without a score) takes it out. An index that is empty is gone, and its TTL with it.
+-- Puts the run into an index, or takes it out if there is no score. Redis deletes an empty index, and its TTL with it. So
+-- each run that is added renews the TTL.
 local function index(key, score)
   if not score then
     redis.call('ZREM', key, member)
@@ -102,8 +103,8 @@ end
 
 local ATTENTION = {exhausted = true, blocked = true, skipped = true, unclaimed = true}
 
--- Returns when somebody must look at the run: when the record says so, or, while the run is retried, when Redis will
--- forget the record (after `left` ms). Returns nil for a run that has ended, and was told.
+-- Returns when somebody must look at the run: at due_at, or, while the run is retrying, when Redis will forget the record
+-- (after `left` ms). Returns nil for a run that has ended, and whose hooks were told.
 local function look_at(left)
   if record.due_at ~= '0' then
     return record.due_at
@@ -111,9 +112,9 @@ local function look_at(left)
   return record.status == 'retrying' and numeral(now + left) or nil
 end
 
--- Changes fields of the record, given as {field, value, ...}, and emits an event (unless nil) with the record's fields but
--- for those given. The record is written last: where a write before fails (a key of the wrong type, memory full), nothing
--- is claimed.
+-- Changes fields of the record, given as {field, value, ...}, and emits an event, if one is given. The event has the
+-- record's fields, except those in `but`. The record is written last: if an earlier write fails (a key of the wrong type,
+-- full memory), nothing is claimed.
 local function save(event, change, but)
   record = record or {}
   local was_active, needed_attention = record.status and look_at(ttl), ATTENTION[record.status]
@@ -135,8 +136,8 @@ local function save(event, change, but)
   redis.call('PEXPIRE', run_key, ttl)
 end
 
--- Hands what is due, or whose holder is dead, to another holder, and returns the verdict of that holder's claim: 'won'
--- where the run is to be cleared, else the ending that nobody was told of. A blocked run is tried once more.
+-- Gives a run that is due, or whose holder is dead, to another holder. Returns the verdict of that holder's claim: 'won'
+-- if the run is to be cleared, else the ending that the hooks were not told of. A blocked run is to be cleared once more.
 local function take_over(level)
   local due_at = numeral(now + args.lease)
   if record.status == 'exhausted' or record.status == 'skipped' then

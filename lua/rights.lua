@@ -1,5 +1,5 @@
--- rights: tries each command that the verbs call, on keys of its own that are gone a ms later: may this user call it, and
--- does Redis take writes?
+-- rights: finds out whether this user may call each command of the verbs, and whether Redis takes writes. It calls each
+-- command on keys of its own, which are gone a ms later.
 --
 -- KEYS:
 --   [1] hash_key
@@ -21,9 +21,9 @@ local function try(command, ...)
   return not failed
 end
 
--- Changes nothing, and must come first: Redis asks for memory only before a script's first write.
+-- This changes nothing, and must be the first command: Redis checks its memory only before a script's first write.
 try('ZADD', zset_key, 'XX', 1, 'member')
--- Without this one the keys would stay.
+-- Without the right to PEXPIRE the keys would stay.
 if not try('PEXPIRE', hash_key, 1) then
   return refused
 end

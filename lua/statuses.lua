@@ -1,11 +1,11 @@
--- statuses: reads the status of many runs. It changes nothing, and may be called by EVALSHA_RO. (Ten thousand commands are
--- slow to send.)
+-- statuses: reads the status of many runs. It changes nothing, and may be called by EVALSHA_RO. Ten thousand commands
+-- would be slow to send.
 --
 -- KEYS:
 --   [1], [2], ...   HASH  {<ns>}:v1:run:<dag_id>:<run_id>
 --
 -- Returns:
---   {status, ...}   in the order of the keys; '' where there is none, or the key holds something else
+--   {status, ...}   in the order of the keys; '' if there is no record, or the key holds something else
 
 local statuses = {}
 for place, key in ipairs(KEYS) do

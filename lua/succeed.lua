@@ -1,8 +1,8 @@
--- succeed: the run succeeded. The record is kept as an ending, so that late callbacks lose.
+-- succeed: records that the run succeeded. The record is kept, so that late callbacks lose.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
---   generation   dag_run.clear_number. Default: the one that follows the confirmed clear
+--   generation   dag_run.clear_number. Default: the generation that the confirmed clear began
 --
 -- Returns:
 --   {field, value, ...}   the whole record: this success ended a budget, now or (a repeat) before
@@ -20,7 +20,7 @@ if generation < current then -- rule: an older success changes nothing
   return {}
 end
 if record.status ~= 'succeeded' then
-  -- The record keeps the level of the last claim. The Dag level tells of a success.
+  -- The record keeps the level of the last claim. The event has the level of this callback.
   save('succeeded', {'status', 'succeeded', 'generation', numeral(generation), 'reason', 'succeeded', 'due_at', '0'},
     {level = 'dag'})
 elseif generation > current then

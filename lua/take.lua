@@ -1,17 +1,18 @@
--- take: the sweeper takes a run that is due: its delay is over, its holder dead, or its ending told to nobody.
+-- take: a sweeper takes a run that is due. Its delay is over, or its holder is dead, or its hooks were not told of its
+-- ending.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
---   lease     ms; how long the taker may take before another takes the run
---   claim_id  the same id asked again gets the same answer
+--   lease     ms; if the sweeper does not finish within this time, another holder takes the run
+--   claim_id  a repeat with the same id gets the same answer
 --
 -- Returns:
---   {verdict, field, value, ...}   taken, and the whole record. 'won': renew, clear, confirm; 'exhausted' or 'skipped':
---                                  tell the ending, then acknowledge
---   {}                             not due, or another has taken the run
+--   {verdict, field, value, ...}   the run is taken; the whole record follows. On 'won' renew, clear and confirm. On
+--                                  'exhausted' or 'skipped' tell the hooks, then acknowledge
+--   {}                             the run is not due, or another sweeper has taken it
 
 if not record then
-  -- Redis forgot the record, or its TTL is over, and the index still has the run.
+  -- Redis forgot the record, or the record's TTL is over. The index still holds the run.
   index(active_key, nil)
   return {}
 end
@@ -22,7 +23,8 @@ if record.claim_id == args.claim_id then
 elseif due_at > 0 and now >= due_at then -- rule: what is due is taken by one
   verdict = take_over('sweeper')
 else
-  -- The index may say otherwise, and then would offer this run for ever. (A record without a TTL is not ours.)
+  -- An index with a wrong score would offer this run for ever, so the score is corrected. A record without a TTL is not
+  -- one of ours.
   local left = redis.call('PTTL', run_key)
   index(active_key, look_at(left < 0 and ttl or left))
   return {}

@@ -107,14 +107,14 @@ class TestDelays:
         ],
     )
     def test_longer_than_a_record_is_kept(self, options: Any) -> None:
-        with pytest.raises(ConfigError, match="the record of a run is kept for"):
+        with pytest.raises(ConfigError, match="Redis keeps the record of a waiting run for"):
             DagRetry(**options)
 
     def test_longer_than_the_ttl_of_the_section(self, put: Any) -> None:
         put(ttl="7200")
         DagRetry(delay=HOUR)
         put(ttl="3600")
-        with pytest.raises(ConfigError, match="the record of a run is kept for"):
+        with pytest.raises(ConfigError, match="Redis keeps the record of a waiting run for"):
             DagRetry(delay=HOUR)
 
     def test_a_function_that_fails(self) -> None:
@@ -223,13 +223,13 @@ class TestWords:
             DagRetry()
 
     def test_options_of_a_clear(self, put: Any) -> None:
-        assert policy().options("task_failure") == set()
+        assert policy().clear_options("task_failure") == set()
         failed = policy(scope="failed", skip_if_newer_run=True)
-        assert failed.options("task_failure") == {"only_failed", "skip_if_newer_run"}
+        assert failed.clear_options("task_failure") == {"only_failed", "skip_if_newer_run"}
         # What had not ended then has not failed.
-        assert failed.options("timed_out") == {"skip_if_newer_run"}
+        assert failed.clear_options("timed_out") == {"skip_if_newer_run"}
         put(scope="failed", run_on_latest_version="True")
-        assert policy().options("task_failure") == {"only_failed", "run_on_latest_version"}
+        assert policy().clear_options("task_failure") == {"only_failed", "run_on_latest_version"}
 
 
 def policy(**options: Any) -> Policy:

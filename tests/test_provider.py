@@ -20,7 +20,7 @@ from dag_retry._airflow.connections import EXTRAS
 from dag_retry._airflow.options import OPTIONS, Option
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._callback import deployment
-from dag_retry.plugin.connections import CONNECTION_TYPES
+from dag_retry.plugin.connection_types import CONNECTION_TYPES
 from dag_retry.plugin.provider import get_provider_info
 from tests import settings_table
 

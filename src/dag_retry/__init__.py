@@ -1,8 +1,8 @@
 """Retry whole Airflow Dag runs: one winner per failure, capped, counted in Redis.
 
-``DagRetry`` is what a Dag uses; ``AttemptCounter`` is the counter by itself. Importing this package loads
-nothing (every process of Airflow does that, to ask for its options), and a name of it neither redis nor requests nor
-Airflow: Dag files are parsed all day.
+``DagRetry`` is for Dags. ``AttemptCounter`` is the counter by itself. Every process of Airflow imports this package, to
+ask for its options, so the package loads a name only when somebody asks for it. Dag files are parsed all day, so no
+name loads redis, requests or Airflow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mark of the public classes."""
+"""The decorator of the public classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Exported = TypeVar("Exported", bound=type)
 
 
 def exported(cls: Exported) -> Exported:
-    """Let a class bear its public name, as in ``dag_retry.Claim``: messages, pickles and documentation show that name.
+    """Give a class its public name, as in ``dag_retry.Claim``. Messages, pickles and documentation show that name.
 
     :param cls: a class in ``dag_retry.__all__``.
     """

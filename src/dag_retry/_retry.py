@@ -1,4 +1,4 @@
-"""``DagRetry``: what a Dag attaches."""
+"""``DagRetry``, whose callbacks a Dag attaches."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 Level = Literal["both", "dag", "task"]
 
 TAG = "dag-retry"
-"""The tag of each Dag that ``dag_args`` makes: sweepers, and readers of the list of Dags, find these Dags by it."""
+"""The tag of each Dag that is made with ``dag_args``. Sweepers find these Dags by it."""
 
 
 @exported
 class DagRetry:
     """Retries a whole Dag run when it fails, at most ``max_attempts`` times.
 
-    Making one does no I/O. What is not given comes from the option of the same name in the section ``[dag_retry]`` of
-    Airflow's configuration (``AIRFLOW__DAG_RETRY__…``), else the option's default holds. Where Redis and Airflow's REST
-    API are, stands in that section alone, so that callbacks, sweepers, the command line and the page agree.
+    A parameter that is not given comes from the option of the same name in the section ``[dag_retry]`` of Airflow's
+    configuration (``AIRFLOW__DAG_RETRY__…``). The addresses of Redis and of Airflow's REST API are options only, so
+    that callbacks, sweepers, the command line and the page agree. The constructor does no I/O.
 
     Hooks are callables or Airflow notifiers, one or a list. They are called with Airflow's context, which then holds
-    the :class:`Outcome` under ``dag_retry``.
+    the :class:`Outcome` as ``dag_retry``.
 
     :param max_attempts: the Dag-level retries of a budget, 1 or more, at most the section's ``max_attempts_limit``.
     :param delay: how long to wait before each attempt: a ``timedelta``; a list of them, whose last one holds for all
         further attempts; or a function of the attempt (1 …). The winner does not wait: a sweeper clears the run.
-    :param backoff: the delay is multiplied with this for each further attempt; 1 or more.
-    :param max_delay: a ``timedelta`` to which a delay grows at most, without its jitter.
-    :param jitter: a ``timedelta``; up to so much is added to each delay, at random.
+    :param backoff: the factor from each delay to the next; 1 or more.
+    :param max_delay: a ``timedelta``: the longest delay, without its jitter.
+    :param jitter: a ``timedelta``: the most that is added to each delay at random.
     :param max_elapsed: a ``timedelta`` after the budget's first failure; no attempt begins later.
-    :param scope: clear the whole ``run``, or the tasks that ``failed`` and those after them. For Airflow a task that
-        calls back has not failed yet, so the Dag level does the latter.
+    :param scope: what is cleared: the whole ``run``, or the tasks that ``failed`` and those after them. While a task
+        calls back, Airflow does not count it as failed. So with ``failed`` only the Dag level clears.
     :param run_on_latest_version: whether the attempt runs with the latest version of the Dag; else Airflow's own
         settings of that name decide.
     :param retry_on: exception types, or their names (``requests.exceptions.ConnectionError``): no other exception is
@@ -93,7 +93,7 @@ class DagRetry:
         on_succeeded: Hook | Sequence[Hook] | None = None,
         on_manual_clear: ManualClear | None = None,
     ) -> None:
-        sdk.require_fence()
+        sdk.check_version()
         self._made = time.monotonic()
         self._policy = Policy(
             max_attempts=limited(
@@ -119,21 +119,19 @@ class DagRetry:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DagRetry:
-        # Airflow copies default_args with the callbacks in them. A hook may hold what can't be copied (a client, a
-        # lock), and nothing here changes.
+        # Airflow copies default_args and the callbacks in them. A hook may hold an object that can't be copied, such as
+        # a client or a lock. A DagRetry never changes, so it needs no copy.
         return self
 
     def dag_args(self, *, level: Level = "both", **dag_kwargs: Any) -> dict[str, Any]:
-        """Return the keyword arguments of a Dag, with the callbacks attached before those that were there already.
+        """Return the keyword arguments of a Dag, with our callbacks before its own, and with the tag ``dag-retry``.
 
-        The Dag gets the tag ``dag-retry``.
-
-        :param level: ``both`` clears the run at the first failure, and survives killed tasks; ``dag`` waits until all
-            branches have ended, for Dags in which a failed task may still end in a successful run; ``task`` leaves
+        :param level: ``both`` clears the run at the first failure, and retries killed tasks too; ``dag`` waits until
+            all branches have ended, for Dags in which a run may succeed although a task failed; ``task`` leaves
             killed tasks alone.
-        :param dag_kwargs: the Dag's own arguments. Where tasks clear the run, ``retry_delay`` of the ``default_args``
-            is 0 unless given: a task that clears its own run waits that long before it starts again.
-        :raises ConfigError: there is no such level, or none with this scope, or a callback is not callable.
+        :param dag_kwargs: the Dag's own arguments. If tasks clear the run, ``retry_delay`` of the ``default_args`` is 0
+            unless given: a task that clears its own run waits that long before it starts again.
+        :raises ConfigError: there is no such level, or the scope does not allow it, or a callback is not callable.
         """
         if level not in get_args(Level):
             raise ConfigError(f"level is {level!r}: use {' or '.join(map(repr, get_args(Level)))}")
@@ -153,18 +151,17 @@ class DagRetry:
         return _attached(arguments, "on_success_callback", self.on_success)
 
     def on_failure(self, context: Context) -> None:
-        """Retry the run that this failure belongs to, if this callback wins: for tasks and for Dags.
+        """Claim a failure, and retry the run if the claim is won: the ``on_failure_callback`` of tasks and of Dags.
 
         :param context: what Airflow gives to a failure callback.
-        :raises DagRetryError: what went wrong, after the log says so and what became of the run. Airflow itself logs
-            and swallows what a callback raises.
+        :raises DagRetryError: what went wrong, after it was logged. Airflow logs and swallows what a callback raises.
         """
         self._callbacks().failed(context, clears=True)
 
     def judge(self, context: Context) -> None:
-        """Record a task's failure that is not to be retried: for tasks.
+        """Record that a task's failure is not retried, if this is so. This is an ``on_failure_callback`` of tasks.
 
-        The Dag level does not know the exception, and goes by that record. ``dag_args`` attaches this callback where
+        The Dag level does not know the exception, and relies on that record. ``dag_args`` attaches this callback if
         tasks don't clear the run.
 
         :param context: what Airflow gives to a failure callback of a task.
@@ -173,9 +170,9 @@ class DagRetry:
         self._callbacks().failed(context, clears=False)
 
     def on_success(self, context: Context) -> None:
-        """End the budget of a run that had failed: for the Dag's ``on_success_callback``.
+        """End the budget of a run that had failed. This is the ``on_success_callback`` of a Dag.
 
-        Where Redis is away, a warning is logged: the record ends with its TTL.
+        If Redis does not answer, this logs a warning, and the record ends with its TTL.
 
         :param context: what Airflow gives to a success callback of a Dag.
         :raises ConfigError: a setting is missing or wrong.
@@ -183,7 +180,7 @@ class DagRetry:
         self._callbacks().succeeded(context)
 
     def read(self, dag_id: str, run_id: str) -> RunRecord | None:
-        """Return what is known of a run, None where it never failed.
+        """Return the record of a run, None if the run never failed.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
@@ -194,7 +191,7 @@ class DagRetry:
             return counter.read(dag_id, run_id)
 
     def _callbacks(self) -> Callbacks:
-        # When a run has ended: a Dag file needs none of it.
+        # Imported here: a Dag file is parsed often, and needs none of this before a run has ended.
         from dag_retry._callback.callbacks import Callbacks
 
         return Callbacks(
@@ -206,11 +203,11 @@ class DagRetry:
 
     @contextmanager
     def _missing_record(self, failure: Failure) -> Iterator[MissingRecord | int]:
-        """Give what counts where Redis has no record of a run, while that run is claimed."""
+        """Give what counts if Redis has no record of the run. The block claims the failure."""
         yield "count_from_zero"
 
 
 def _attached(arguments: dict[str, Any], name: str, callback: Hook) -> dict[str, Any]:
-    """Return the arguments with a callback before those that were there, once."""
+    """Return the arguments with a callback before the callbacks of that name, once."""
     there = listed(name, arguments[name]) if arguments.get(name) else []
     return arguments | {name: [callback, *(other for other in there if other != callback)]}

@@ -4,10 +4,10 @@ A user of that recipe deletes their own functions, and imports these instead::
 
     from dag_retry.recipe import cleanup_attempts, clear_dag_run_on_failure
 
-Settings come from the section ``[dag_retry]``, the cap from its ``max_attempts``.
+Settings come from the section ``[dag_retry]``. Its ``max_attempts`` is the cap.
 
-The attempts that the how-to's Variables hold for unfinished runs are taken over, once each. ``dag-retry migrate`` lists
-the Variables that are left.
+When an unfinished run fails, the attempts that the how-to's Variable holds are taken over, and the Variable is deleted.
+``dag-retry migrate`` lists the Variables that are left.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ __all__ = ["cleanup_attempts", "clear_dag_run_on_failure", "read_attempts"]
 
 log = logging.getLogger(__name__)
 
-VARIABLE = "dag_run_attempts::"
-"""The how-to's Variables are named so, with ``<dag_id>::<run_id>`` behind it."""
+VARIABLE_PREFIX = "dag_run_attempts::"
+"""The name of a Variable of the how-to is this prefix and ``<dag_id>::<run_id>``."""
 
 
 class _AfterTheRecipe(DagRetry):
     @contextmanager
     def _missing_record(self, failure: Failure) -> Iterator[MissingRecord | int]:
-        name = f"{VARIABLE}{failure.dag_id}::{failure.run_id}"
+        name = f"{VARIABLE_PREFIX}{failure.dag_id}::{failure.run_id}"
         held = sdk.variable(name)
         if held is None or not held.isdecimal():
             yield "count_from_zero"
             return
         yield int(held)
-        # Taken over once. If Redis forgets the run later, Airflow's clears are counted.
+        # The attempts are taken over once. If Redis forgets the run later, Airflow's clears count.
         sdk.delete_variable(name)
         log.info("Dag retry: %s attempts of the Variable %r were taken over.", held, name)
 
@@ -51,28 +51,30 @@ _retry = _AfterTheRecipe()
 
 
 def clear_dag_run_on_failure(context: Context) -> None:
-    """Clear the failed run if an attempt is left and no other callback does: an ``on_failure_callback``.
+    """Clear the failed run, if an attempt is left and no other callback has claimed the failure.
 
-    :param context: what Airflow gives to it, of a task or of a Dag.
-    :raises DagRetryError: as :meth:`DagRetry.on_failure` does.
+    This is the ``on_failure_callback`` of tasks and of Dags.
+
+    :param context: what Airflow gives to a failure callback.
+    :raises DagRetryError: what :meth:`DagRetry.on_failure` raises.
     """
     _retry.on_failure(context)
 
 
 def cleanup_attempts(context: Context) -> None:
-    """End the count of a run that succeeded: an ``on_success_callback`` of a Dag.
+    """End the budget of a run that succeeded. This is the ``on_success_callback`` of a Dag.
 
-    After a failure it does nothing, where the how-to's deletes the counter: with parallel branches that starts a new
-    series of retries, and so never ends.
+    After a failure this function does nothing. The how-to's function deletes the counter then: with parallel branches
+    the next callback counts from none, and the retries never end.
 
-    :param context: what Airflow gives to it.
-    :raises ConfigError: as :meth:`DagRetry.on_success` does.
+    :param context: what Airflow gives to a success callback.
+    :raises ConfigError: what :meth:`DagRetry.on_success` raises.
     """
     _retry.on_success(context)
 
 
 def read_attempts(dag_id: str, run_id: str) -> int:
-    """Return how many Dag-level retries of the run's budget are used, 0 where it never failed.
+    """Return how many attempts of the run's budget are used, 0 if the run never failed.
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from dag_retry._airflow.client import ALL, Client, JsonObject, fit_a_path
+from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._airflow.task_instances import find_task_instance
@@ -27,7 +27,7 @@ class AirflowApi:
     """
 
     def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
-        self._client = Client(settings, deadline)
+        self._client = ApiClient(settings, deadline)
 
     def __enter__(self) -> AirflowApi:
         return self
@@ -91,7 +91,7 @@ class AirflowApi:
             return ""
         return str(self._client.get("dags", dag_id, "dagRuns", run_id).get("state"))
 
-    def clear(self, dag_id: str, run_id: str, options: Collection[ClearOption] = ()) -> None:
+    def clear(self, dag_id: str, run_id: str, clear_options: Collection[ClearOption] = ()) -> None:
         """Clear the run, so that all its tasks, or those that failed, run again.
 
         Where the token has expired, this logs in, sends nothing more and raises ClearUnconfirmed: during the login
@@ -99,17 +99,18 @@ class AirflowApi:
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param options: how to clear the run.
+        :param clear_options: how to clear the run.
         """
         # The default of `dry_run` is true, and a dry run clears nothing.
-        body = {"dry_run": False} | {name: True for name in ("only_failed", "run_on_latest_version") if name in options}
+        flags = ("only_failed", "run_on_latest_version")
+        body = {"dry_run": False} | {flag: True for flag in flags if flag in clear_options}
         if fit_a_path(dag_id, run_id):
             cleared = self._client.post("dags", dag_id, "dagRuns", run_id, "clear", body=body, resend=False)
             self._client.check(cleared, dag_id=dag_id, dag_run_id=run_id)
         else:
             self._clear_listed(dag_id, run_id, body)
 
-    def why_not(self, dag_id: str, run_id: str, options: Collection[ClearOption] = ()) -> str:
+    def why_not(self, dag_id: str, run_id: str, clear_options: Collection[ClearOption] = ()) -> str:
         """Return why the run should not be cleared, as a code; empty where it may be cleared.
 
         A paused Dag runs nothing that is cleared. ``max_consecutive_failed_dag_runs`` pauses a Dag whose last runs have
@@ -117,7 +118,7 @@ class AirflowApi:
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param options: ``skip_if_newer_run`` makes a newer run that has succeeded a reason.
+        :param clear_options: ``skip_if_newer_run`` makes a newer run that has succeeded a reason.
         :return: ``dag_paused``, ``dag_paused_by_failures`` or ``newer_run_succeeded``.
         """
         if not fit_a_path(dag_id, run_id):
@@ -131,7 +132,7 @@ class AirflowApi:
             last = self._runs({"dag_ids": [dag_id], "order_by": "-run_after", "page_limit": most}) if most else []
             by_failures = last and all(run.get("state") == "failed" for run in last)
             return "dag_paused_by_failures" if by_failures else "dag_paused"
-        if "skip_if_newer_run" in options:
+        if "skip_if_newer_run" in clear_options:
             run_after = self._client.get("dags", dag_id, "dagRuns", run_id).get("run_after")
             newer = {"dag_ids": [dag_id], "states": ["success"], "run_after_gt": run_after, "page_limit": 1}
             if self._runs(newer):

@@ -20,7 +20,7 @@ ALL = "~"
 """In a path, Airflow takes it for all Dags, or all runs."""
 
 
-class Client:
+class ApiClient:
     """A client of Airflow's REST API (v2). A context manager, which closes its connections.
 
     The parts of a path are quoted. Every request raises :class:`ClearRefused` where repeating it won't help, and
@@ -37,7 +37,7 @@ class Client:
         # A token from the settings can't be renewed.
         self._renewable = settings.token is None
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> ApiClient:
         return self
 
     def __exit__(self, *_: object) -> None:

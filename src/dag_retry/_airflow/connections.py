@@ -1,4 +1,4 @@
-"""Airflow Connections that the section names, and addresses: what each says of Redis or of Airflow's REST API."""
+"""Airflow Connections and addresses, parsed into the settings of Redis or of Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 EXTRAS = ("client_id", "client_secret", "token_path", "ca_file", "proxy")
-"""What the extras of a Connection may hold for the REST API, beside its address, login and password."""
+"""The extras of a Connection for the REST API."""
 
 
 def named(conn_id: str) -> str:
-    """Return what a Connection is called in messages."""
+    """Return the name of a Connection in messages.
+
+    :param conn_id: the Connection's id.
+    """
     return f"the Airflow Connection {conn_id!r}"
 
 
 def fetch(option: str, conn_id: str, missing: type[DagRetryError]) -> Connection:
     """Return a Connection that the section names.
 
-    Airflow's SDK says "not found", too, where its API server is away (``_get_connection`` in ``context.py``, 3.3.2). So
-    the caller says what a missing Connection means.
+    Airflow's SDK also says "not found" if its API server does not answer (``_get_connection`` in ``context.py``,
+    3.3.2). So the caller says which error this is.
 
     :param option: the option that names the Connection.
     :param conn_id: the Connection's id.
-    :param missing: what to raise.
-    :raises DagRetryError: Airflow gave no Connection; of the type ``missing``.
+    :param missing: the class of the error to raise.
+    :raises DagRetryError: Airflow gave no Connection. The error is of the class ``missing``.
     """
     try:
         return sdk.connection(conn_id)
@@ -42,9 +45,10 @@ def fetch(option: str, conn_id: str, missing: type[DagRetryError]) -> Connection
 
 
 def redis_url(connection: Connection) -> str:
-    """Return the URL that a Connection of Airflow's type ``redis``, or of ours, stands for.
+    """Return the URL of Redis that a Connection holds, of Airflow's type ``redis`` or of ours.
 
-    The extras are those of the Redis provider's hook: ``db``, ``ssl`` and ``ssl_…``, texts where they came by URI.
+    The extras are those of the Redis provider's hook: ``db``, ``ssl`` and ``ssl_…``. If the Connection was given as a
+    URI, they are texts.
 
     :param connection: the Connection.
     :raises ConfigError: it has no host.
@@ -64,10 +68,10 @@ def redis_url(connection: Connection) -> str:
 
 
 def api_parts(connection: Connection) -> dict[str, str]:
-    """Return what a Connection says of the REST API, by the names of :class:`ApiSettings`.
+    """Return the settings of the REST API that a Connection holds, by the names of :class:`ApiSettings`.
 
     :param connection: the Connection.
-    :raises ConfigError: the host is no address, or an extra is not usable.
+    :raises ConfigError: the host is no address, or an extra is wrong.
     """
     where = named(connection.conn_id)
     host = connection.host or ""
@@ -98,18 +102,18 @@ def api_parts(connection: Connection) -> dict[str, str]:
 
 
 def url_parts(url: str, name: str) -> dict[str, str]:
-    """Return the base URL of an address, and the user and password where they stand in it.
+    """Return the base URL of an address, and the user and password if the address holds them.
 
-    :param url: the address; the ``/api/v2`` of Airflow's how-to may end it.
-    :param name: what the address is called in messages.
-    :raises ConfigError: it is no address.
+    :param url: the address. It may end with ``/api/v2``, as in Airflow's how-to.
+    :param name: the name of the address in messages.
+    :raises ConfigError: the URL is no address.
     """
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         parts, port = urlsplit(""), ""
-    # A password that is not quoted may have ended the host too early.
+    # An @ after the host is a sign of a password that was not quoted.
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path + parts.query + parts.fragment:
         shown = url if "@" not in url else "(not shown: it may hold a password)"
         raise ConfigError(f"{name} is {shown!r}: use the address of Airflow, e.g. {OPTIONS['api_url'].example}")

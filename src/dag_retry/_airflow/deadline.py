@@ -1,4 +1,4 @@
-"""How much time a callback has left."""
+"""The deadline of a callback."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 
 class Deadline:
-    """The end of a callback's time, on a clock that nobody sets.
+    """The end of a callback's time, by the monotonic clock.
 
-    :param seconds: from now.
+    :param seconds: the seconds from now to the end.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -16,5 +16,5 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Return the seconds that are left, 0 where the time is over."""
+        """Return the seconds that are left; 0 if the time is over."""
         return max(0.0, self._end - time.monotonic())

@@ -83,8 +83,8 @@ class Answer(NamedTuple):
 class Http:
     """Sends requests until a deadline.
 
-    The deadline bounds each wait, and is checked after each chunk of a body. An answer whose *headers* drip for ever
-    outlives it: the read timeout of requests is for each read, and Airflow's own API sends no such answers.
+    The deadline bounds each wait, and is checked after each chunk of a body. Headers that arrive byte by byte can
+    outlast it: the read timeout of requests is for each read. Airflow's own API sends no such headers.
 
     :param settings: the CA file and the proxy.
     :param deadline: the end of the last request.

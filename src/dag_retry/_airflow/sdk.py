@@ -1,7 +1,7 @@
-"""What this package takes from Airflow's SDK, but for its options (:mod:`dag_retry._airflow.section`).
+"""What this package takes from Airflow's task SDK, except options (:mod:`dag_retry._airflow.section`).
 
-So one module is to be mended when Airflow moves something. Imports stand inside functions: ``import dag_retry`` in a
-Dag file loads nothing by itself.
+If Airflow moves something, only this module changes. Imports are inside functions, so a Dag file that imports
+``dag_retry`` loads nothing of Airflow.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def require_fence() -> None:
-    """Raise ConfigError where Airflow is too old for ``clear_number`` to tell one failure from the next.
+def check_version() -> None:
+    """Check that every clear changes ``dag_run.clear_number``, by which one failure is told from the next.
 
-    It moves on every clear since Airflow 3.2.0, whose task SDK is 1.2 (``clear_task_instances`` in
-    ``airflow.models.taskinstance``); before, only when the run had already finished.
+    Airflow has done so since 3.2.0, whose task SDK is 1.2 (``clear_task_instances`` in
+    ``airflow.models.taskinstance``). Before, only the clear of a finished run changed ``clear_number``.
+
+    :raises ConfigError: Airflow is older than 3.2.
     """
     from airflow.sdk import __version__
 
     if tuple(int(part) for part in __version__.split(".")[:2]) < (1, 2):
         raise ConfigError(
             f"airflow-dag-retry needs Airflow 3.2 or newer (apache-airflow-task-sdk 1.2), and this is task SDK "
-            f"{__version__}: before that a clear does not always move dag_run.clear_number, by which a failure is "
-            "told from a later one. Upgrade Airflow; nothing is retried until then."
+            f"{__version__}. There, not every clear changes dag_run.clear_number, and an old failure can look like a "
+            "new one. Upgrade Airflow; nothing is retried until then"
         )
 
 
 def base_url() -> str | None:
-    """Return where Airflow says that its own API server is reached (``[api] base_url``), None where unset."""
+    """Return the address that Airflow's API server says it has (``[api] base_url``), None if it is not set."""
     from airflow.sdk.configuration import conf
 
     return conf.get("api", "base_url", fallback=None) or None
@@ -47,8 +49,8 @@ def base_url() -> str | None:
 def connection(conn_id: str) -> Connection:
     """Return an Airflow Connection.
 
-    :param conn_id: which.
-    :raises Exception: whatever Airflow's SDK raises where it can't get the Connection.
+    :param conn_id: the Connection's id.
+    :raises Exception: what Airflow's SDK raises if it can't get the Connection.
     """
     from airflow.sdk import Connection
 
@@ -57,7 +59,10 @@ def connection(conn_id: str) -> Connection:
 
 
 def variable(name: str) -> str | None:
-    """Return an Airflow Variable; None where there is none, or it can't be had."""
+    """Return the value of an Airflow Variable. Return None if there is none, or if Airflow can't read it.
+
+    :param name: the name of the Variable.
+    """
     from airflow.sdk import Variable
 
     try:
@@ -69,7 +74,10 @@ def variable(name: str) -> str | None:
 
 
 def delete_variable(name: str) -> None:
-    """Delete an Airflow Variable; where that fails, it is left."""
+    """Delete an Airflow Variable. If this fails, log a warning.
+
+    :param name: the name of the Variable.
+    """
     from airflow.sdk import Variable
 
     try:
@@ -79,17 +87,18 @@ def delete_variable(name: str) -> None:
 
 
 def task_limit() -> float:
-    """Return for how many seconds a worker lets a task's process live after the task has failed.
+    """Return how many seconds the process of a failed task, with its callbacks, has before the worker kills it.
 
-    ``[core] task_success_overtime``; then it is killed, callbacks and all (``supervisor.py`` of the task SDK).
+    The option is ``[core] task_success_overtime`` (``supervisor.py`` of the task SDK).
     """
     return _seconds("core", "task_success_overtime", 20.0)
 
 
 def dag_processor_limit() -> float:
-    """Return after how many seconds the dag processor kills the process that parses a Dag file and calls it back.
+    """Return how many seconds a process that parses a Dag file and runs its callbacks has before it is killed.
 
-    ``[dag_processor] dag_file_processor_timeout`` (``DagFileProcessorManager._kill_timed_out_processors``).
+    The dag processor kills it (``DagFileProcessorManager._kill_timed_out_processors``). The option is
+    ``[dag_processor] dag_file_processor_timeout``.
     """
     return _seconds("dag_processor", "dag_file_processor_timeout", 50.0)
 
@@ -101,7 +110,10 @@ def _seconds(section: str, key: str, default: float) -> float:
 
 
 def mask(secret: str | None) -> None:
-    """Have Airflow put ``***`` for this text in every log of this process."""
+    """Have Airflow show ``***`` in place of a secret in every log of this process.
+
+    :param secret: the secret; None or empty for nothing.
+    """
     from airflow.sdk.log import mask_secret
 
     if secret:
@@ -109,13 +121,21 @@ def mask(secret: str | None) -> None:
 
 
 def count(event: str, dag_id: str) -> None:
-    """Add one to a metric, in the metrics of Airflow."""
+    """Add one to a counter ``dag_retry.<event>`` among Airflow's metrics.
+
+    :param event: what happened.
+    :param dag_id: the Dag.
+    """
     _send(event, dag_id)
 
 
 @contextmanager
 def timed(what: str, dag_id: str) -> Iterator[None]:
-    """Send how long something took, whatever came of it, as :func:`count` does."""
+    """Send how long a block of code took, even if it raised, as the timing ``dag_retry.<what>_duration``.
+
+    :param what: what the block does.
+    :param dag_id: the Dag.
+    """
     begin = time.monotonic()
     try:
         yield
@@ -124,8 +144,15 @@ def timed(what: str, dag_id: str) -> Iterator[None]:
 
 
 def _send(name: str, dag_id: str, took: timedelta | None = None) -> None:
-    """Send a metric, with tags and (plain StatsD drops tags) by name. No metric stands in a retry's way."""
-    # The class is the one door that 3.2 and 3.3 share; the functions beside it came with 3.3.
+    """Send a metric twice: with the Dag as a tag, and in the name, since plain StatsD drops tags.
+
+    An error is logged, so that no metric can stop a retry.
+
+    :param name: the name of the metric.
+    :param dag_id: the Dag.
+    :param took: the duration of a timing; None for a counter.
+    """
+    # Airflow 3.2 and 3.3 both have this class. The functions beside it are new in 3.3.
     from airflow.sdk.observability.stats import Stats
 
     try:

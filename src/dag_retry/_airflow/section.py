@@ -14,7 +14,11 @@ SECTION = "dag_retry"
 
 
 def named(name: str, argument: object = None) -> str:
-    """Return the name of a setting as its reader must type it: of an argument, or of an option."""
+    """Return the name of a setting, as a user must type it.
+
+    :param name: the name of the option.
+    :param argument: the argument of ``DagRetry``; None if the setting is an option.
+    """
     if argument is not None:
         return name
     return f"[{SECTION}] {name} (AIRFLOW__{SECTION.upper()}__{name.upper()})"
@@ -23,9 +27,9 @@ def named(name: str, argument: object = None) -> str:
 def get(name: str, argument: Any = None) -> Any:
     """Return an argument of ``DagRetry``, else the option of that name, else its default.
 
-    :param name: of the option.
-    :param argument: what was given; None for nothing.
-    :raises ConfigError: the value is not right, or Airflow can't read the option.
+    :param name: the name of the option.
+    :param argument: the argument; None if not given.
+    :raises ConfigError: the value is wrong, or Airflow can't read the option.
     """
     option = OPTIONS[name]
     if argument is None:
@@ -37,10 +41,10 @@ def get(name: str, argument: Any = None) -> Any:
 
 
 def configured(name: str) -> Any:
-    """Return what the section, or the environment, holds for an option; None where its default holds.
+    """Return the value of an option that is set; None if its default holds.
 
-    :param name: of the option.
-    :raises ConfigError: the value is not right, or Airflow can't read the option.
+    :param name: the name of the option.
+    :raises ConfigError: the value is wrong, or Airflow can't read the option.
     """
     from airflow.sdk.configuration import conf
 
@@ -48,12 +52,12 @@ def configured(name: str) -> Any:
     try:
         text = conf.get(SECTION, name, fallback=None)
     except Exception as error:  # noqa: BLE001 - AirflowConfigException, or an error of configparser
-        # Its text may quote the value, or what a command printed.
+        # The error's text may quote a secret, or what a command printed.
         raise ConfigError(
             f"{named(name)} can't be read ({type(error).__name__}): in airflow.cfg write %% for %, and where a command "
             "(_CMD) or a secrets backend (_SECRET) gives the value, see that this works"
         ) from None
-    # Where nothing is set, Airflow answers with the default of the provider's info.
+    # If the option is not set, Airflow answers with the default of the provider's info.
     if not text or (option.default is not None and text == str(option.default)):
         return None
     parser = option.parser
@@ -67,10 +71,10 @@ def configured(name: str) -> Any:
 
 
 def listed(name: str, argument: Any = None) -> list[Any]:
-    """Return a setting that is a list, of which one element may stand alone as an argument.
+    """Return a setting that is a list. An argument may be a single element.
 
-    :param name: of the option.
-    :param argument: what was given; None for nothing.
+    :param name: the name of the option.
+    :param argument: the argument; None if not given.
     """
     if argument is None:
         return get(name) or []

@@ -1,7 +1,6 @@
-"""Where Redis and Airflow's REST API are: what the section ``[dag_retry]`` says, or a Connection that it names.
+"""The settings of Redis and of Airflow's REST API, from the section ``[dag_retry]`` or a Connection that it names.
 
-All that belongs to an address comes from where the address comes from. So no host receives credentials that were meant
-for another.
+An address and its credentials come from the same place. So no host receives credentials that were meant for another.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from dag_retry._errors import ClearUnconfirmed, ConfigError, CounterError
 
 
 class ApiSettings(NamedTuple):
-    """How Airflow's REST API is reached: where, with credentials of one kind, and on what way.
+    """The settings of Airflow's REST API, with credentials of one kind.
 
     :param url: the base URL, without ``/api/v2``.
     :param token: a bearer token.
-    :param username: who logs in at the token path.
+    :param username: the user who logs in at the token path.
     :param password: the user's password.
-    :param client_id: the client that logs in there with ``client_credentials``.
+    :param client_id: the client that logs in at the token path, with ``client_credentials``.
     :param client_secret: the client's secret.
     :param token_callable: ``module:function``, which returns a bearer token; from the section only.
     :param token_path: where a user or client logs in, below the base URL.
@@ -46,7 +45,7 @@ class ApiSettings(NamedTuple):
         return f"ApiSettings(url={self.url!r})"
 
 
-# Each with the kind of credentials that it is a part of.
+# The settings that are credentials, each with its kind.
 _CREDENTIALS = {
     "token": "token",
     "username": "login",
@@ -58,9 +57,9 @@ _CREDENTIALS = {
 
 
 def redis_url() -> str:
-    """Return the URL of Redis, its passwords masked in the logs.
+    """Return the URL of Redis, and mask its passwords in the logs.
 
-    :raises ConfigError: no place is set, or two are, or the Connection is not usable.
+    :raises ConfigError: the URL is not set, or is set twice, or the Connection is wrong.
     :raises CounterError: the Connection that ``redis_conn_id`` names was not found.
     """
     if conn_id := section.configured("redis_conn_id"):
@@ -78,9 +77,9 @@ def redis_url() -> str:
 
 
 def api() -> ApiSettings:
-    """Return how to reach Airflow's REST API, its secrets masked in the logs.
+    """Return the settings of Airflow's REST API, and mask its secrets in the logs.
 
-    :raises ConfigError: no address is set, or not one kind of credentials, or a setting is not usable.
+    :raises ConfigError: the address is not set, or the credentials are not of one kind, or a setting is wrong.
     :raises ClearUnconfirmed: the Connection that ``api_conn_id`` names was not found.
     """
     if conn_id := section.configured("api_conn_id"):
@@ -103,7 +102,7 @@ def api() -> ApiSettings:
 
 
 def _keep_one(conn_id: str, *others: str) -> None:
-    """Raise ConfigError where a Connection is named, and the section holds what that Connection has to hold."""
+    """Raise ConfigError if the section names a Connection and also sets what that Connection holds."""
     if beside := [name for name in others if section.configured(name)]:
         raise ConfigError(
             f"{section.named(conn_id)} is set, and {', '.join(beside)} too: keep one. All comes from the Connection, "
@@ -112,7 +111,7 @@ def _keep_one(conn_id: str, *others: str) -> None:
 
 
 def _mask_passwords(url: str) -> None:
-    """Mask the passwords of a URL, well-formed or not: the one before the hosts, and those among the options."""
+    """Mask the password before the hosts of a URL, and the passwords in its query. The URL may be malformed."""
     login, at, _ = url.partition("://")[2].rpartition("@")
     query = url.partition("?")[2]
     options = [option.partition("=") for option in query.split("&")]
@@ -134,10 +133,11 @@ def _api_url() -> str:
 
 
 def _check_credentials(given: dict[str, str], where: str, prefix: str) -> None:
-    """Raise ConfigError where there are not the credentials of one kind, and whole.
+    """Raise ConfigError unless the credentials are complete and of one kind.
 
-    :param where: where they are set.
-    :param prefix: of their names there.
+    :param given: the settings.
+    :param where: where they are set, for messages.
+    :param prefix: the prefix of their names there.
     """
     names = [name for name in _CREDENTIALS if name in given]
     kinds = {_CREDENTIALS[name] for name in names}
@@ -158,10 +158,11 @@ def _check_credentials(given: dict[str, str], where: str, prefix: str) -> None:
 
 
 def _check_way(given: dict[str, str], where: str, prefix: str) -> None:
-    """Raise ConfigError where the path of the login, the CA's file or the proxy is not usable.
+    """Raise ConfigError if the token path, the CA file or the proxy is wrong.
 
-    :param where: where they are set.
-    :param prefix: of their names there.
+    :param given: the settings.
+    :param where: where they are set, for messages.
+    :param prefix: the prefix of their names there.
     """
     if not given.get("token_path", "/").startswith("/"):
         raise ConfigError(

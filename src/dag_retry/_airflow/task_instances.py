@@ -1,23 +1,23 @@
-"""Where a failed try stands in Airflow now."""
+"""The task instance of a failed try, as Airflow has it now."""
 
 from __future__ import annotations
 
-from dag_retry._airflow.client import ALL, Client, JsonObject, fit_a_path
+from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._errors import ClearRefused
 from dag_retry._types import FailedTry
 
 
-def find_task_instance(client: Client, dag_id: str, run_id: str, failed_try: FailedTry) -> JsonObject:
-    """Return the task instance of a failed try as it is now; empty where the run is there without it.
+def find_task_instance(client: ApiClient, dag_id: str, run_id: str, failed_try: FailedTry) -> JsonObject:
+    """Return the task instance of a failed try as it is now; empty if its run has none any more.
 
-    A clear can remove a mapped index. The answer must be about the task instance that was asked for: another one has
-    another id, and would look like a cleared one.
+    A clear can remove a mapped index. The answer must be about this task instance: another one has another id, and
+    would look like a cleared one.
 
     :param client: asks Airflow.
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param failed_try: the try that failed.
-    :raises ClearRefused: the run is gone, or the user may not read its Dag, or the answer is about something else.
+    :raises ClearRefused: the run is gone, the user may not read its Dag, or the answer is about something else.
     :raises ClearUnconfirmed: Airflow gave no clear answer in time.
     """
     task_id, map_index = failed_try.task_id, failed_try.map_index
@@ -30,21 +30,22 @@ def find_task_instance(client: Client, dag_id: str, run_id: str, failed_try: Fai
     except ClearRefused as refusal:
         if refusal.reason != "http_404":
             raise
-        # Raises where the run is gone too.
+        # This raises if the run is gone too.
         client.check(client.get(*run), dag_id=dag_id, dag_run_id=run_id)
         return {}
     return client.check(found, dag_id=dag_id, dag_run_id=run_id, task_id=task_id, map_index=map_index)
 
 
-def _find_in_list(client: Client, dag_id: str, run_id: str, task_id: str, map_index: int) -> JsonObject:
-    """Find the task instance by the endpoint that takes ids in its body, but no index.
+def _find_in_list(client: ApiClient, dag_id: str, run_id: str, task_id: str, map_index: int) -> JsonObject:
+    """Find the task instance by the endpoint that takes ids in its body. It takes no index.
 
-    Measured on Airflow 3.2.2 and 3.3.2: they take the ids literally, even ``~``. A page of 100 indexes takes 30 ms and
-    109 kB. The list is empty where the run is gone, and for a user who may not read the Dag (``ReadableTIFilterDep``).
+    Measured on Airflow 3.2.2 and 3.3.2: the endpoint takes the ids literally, even ``~``. A page of 100 indexes takes
+    30 ms and 109 kB. The list is empty if the run is gone, or if the user may not read the Dag
+    (``ReadableTIFilterDep``).
     """
     path = ("dags", ALL, "dagRuns", ALL, "taskInstances", "list")
     run = {"dag_ids": [dag_id], "dag_run_ids": [run_id]}
-    # Ordered by index: a clear changes ids, and an order by id could move an index from one page to another.
+    # The order is by index. A clear changes ids, so an order by id could move an index from one page to another.
     query = run | {"task_ids": [task_id], "order_by": "map_index", "page_limit": 100}
     offset = 0
     while page := client.items(client.post(*path, body=query | {"page_offset": offset}), "task_instances"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -15,7 +13,7 @@ from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure
-from dag_retry._callback.holder import Holder, describe_run
+from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
 from dag_retry._errors import ConfigError, CounterError, DagRetryError
 from dag_retry._policy.hooks import Context, Hooks
@@ -51,7 +49,7 @@ class Callbacks:
     ) -> None:
         self._policy = policy
         self._hooks = hooks
-        self._api = settings.api
+        self._api_settings = settings.api
         self._missing_record = missing_record
         self._made = made
 
@@ -91,11 +89,11 @@ class Callbacks:
                         failure.run_id,
                         generation=failure.generation,
                         max_attempts=policy.max_attempts,
-                        holder=f"{socket.gethostname()}:{os.getpid()}",
+                        holder=process_name(),
                         takeover=failure.tasks_ended,
                         level=failure.level,
                         failed_try=failure.failed_try,
-                        clear_options=policy.options(context.get("reason")),
+                        clear_options=policy.clear_options(context.get("reason")),
                         skip=skip,
                         delays=delays,
                         max_elapsed=policy.max_elapsed,
@@ -107,7 +105,7 @@ class Callbacks:
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
             else:
-                Holder(claim, counter, self._api, self._hooks, context, deadline).act()
+                Holder(claim, counter, self._api_settings, self._hooks, context, deadline).act()
         if unusable:
             raise unusable
 
@@ -139,7 +137,7 @@ class Callbacks:
             sdk.count("succeeded", dag_id)
             log.info("Dag retry: %s succeeded on attempt %d of %d.", run, record.attempt, record.max_attempts)
             self._hooks.tell(context, Status.SUCCEEDED, record, record.reason)
-            note_ending(self._api, deadline, Status.SUCCEEDED, record, record.reason)
+            note_ending(self._api_settings, deadline, Status.SUCCEEDED, record, record.reason)
 
     @contextmanager
     def connected(self, budget: float = LONGEST) -> Iterator[AttemptCounter]:
@@ -173,11 +171,8 @@ class Callbacks:
         """Ask Airflow whether the try with the heartbeat timeout is no longer the current one."""
         from dag_retry._airflow.api import AirflowApi
 
-        with AirflowApi(self._api(), deadline) as session:
-            current = session.is_still_current_try(
-                failure.dag_id, failure.run_id, failure.failed_try, failure.try_number
-            )
-            return not current
+        with AirflowApi(self._api_settings(), deadline) as api:
+            return not api.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
 
 
 def _log_nothing(run: str, code: str) -> None:

@@ -76,22 +76,22 @@ def _tell(holder: Holder, status: Status, reason: str) -> None:
         )
         raise
     if status is not Status.BLOCKED:  # Who may not clear the run may not write its note either.
-        note_ending(holder.api, holder.deadline, status, holder.claim, reason)
+        note_ending(holder.api_settings, holder.deadline, status, holder.claim, reason)
 
 
 def note_ending(
-    api: Callable[[], ApiSettings], deadline: Deadline, status: Status, what: Claim | RunRecord, reason: str
+    api_settings: Callable[[], ApiSettings], deadline: Deadline, status: Status, what: Claim | RunRecord, reason: str
 ) -> None:
     """Say in the run's note how the budget ended. A note that can't be written is left out.
 
-    :param api: returns the settings of Airflow's API.
+    :param api_settings: returns the settings of Airflow's API.
     :param deadline: when the callback stops.
     :param status: how the budget ended.
     :param what: the claim, or the record.
     :param reason: why, as a code.
     """
     try:
-        with AirflowApi(api(), deadline) as session:
-            write_note(session, status, what, reason)
+        with AirflowApi(api_settings(), deadline) as api:
+            write_note(api, status, what, reason)
     except DagRetryError as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +21,7 @@ class Holder(NamedTuple):
 
     :param claim: a claim that was not lost.
     :param counter: the counter that answered the claim.
-    :param api: returns the settings of Airflow's API.
+    :param api_settings: returns the settings of Airflow's API.
     :param hooks: the hooks to tell.
     :param context: what the hooks are called with.
     :param deadline: when the holder stops. Only hooks may take longer.
@@ -27,7 +29,7 @@ class Holder(NamedTuple):
 
     claim: Claim
     counter: AttemptCounter
-    api: Callable[[], ApiSettings]
+    api_settings: Callable[[], ApiSettings]
     hooks: Hooks
     context: Context
     deadline: Deadline
@@ -69,3 +71,8 @@ def describe_run(dag_id: str, run_id: str) -> str:
     :param run_id: the Dag run.
     """
     return f"run {run_id!r} of Dag {dag_id!r}"
+
+
+def process_name() -> str:
+    """Return how Redis's events name this process: its host and its id."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -17,19 +17,19 @@ _LONGEST = 1000
 _OURS = re.compile(r"^Dag retry\b.*\n?", re.MULTILINE)
 
 
-def write_note(session: AirflowApi, status: Status, what: Claim | RunRecord, reason: str) -> None:
+def write_note(api: AirflowApi, status: Status, what: Claim | RunRecord, reason: str) -> None:
     """Say in a run's note how the run stands, in a line of our own after what a person wrote.
 
     A note that Airflow does not take is left out.
 
-    :param session: the session with Airflow's API.
+    :param api: Airflow's API.
     :param status: how the run stands.
     :param what: the claim, or the record.
     :param reason: why, as a code.
     """
     line = _line(status, what, reason)
     try:
-        session.note(what.dag_id, what.run_id, lambda note: _with(note, line))
+        api.note(what.dag_id, what.run_id, lambda note: _with(note, line))
     except (ClearRefused, ClearUnconfirmed) as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)
 

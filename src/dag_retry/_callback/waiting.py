@@ -46,7 +46,7 @@ def _call_sweeper(holder: Holder) -> None:
     claim = holder.claim
     # The scheduler compares whole seconds, so we round up. All claims that are due in one second share a run.
     run_after = datetime.fromtimestamp(-(-claim.due_at // 1000), tz=timezone.utc)
-    with AirflowApi(holder.api(), holder.deadline) as api:
+    with AirflowApi(holder.api_settings(), holder.deadline) as api:
         if not api.trigger(SWEEPER_DAG, f"due__{run_after.isoformat()}", run_after):
             log.info("Dag retry: there is no Dag %r: `dag-retry sweep` must run as a service.", SWEEPER_DAG)
         write_note(api, Status.WAITING, claim, claim.reason)

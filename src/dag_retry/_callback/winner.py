@@ -117,6 +117,6 @@ def _try_once(holder: Holder, api: AirflowApi) -> tuple[Status, str] | None:
 
 def _settings(holder: Holder) -> ApiSettings:
     try:
-        return holder.api()
+        return holder.api_settings()
     except ConfigError as error:
         raise ClearRefused(str(error), reason="config") from error

@@ -1,4 +1,4 @@
-"""Which failures are to be retried."""
+"""The conditions that a failure must meet to be retried."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Kind: TypeAlias = type[BaseException] | str
 
 
 class Conditions(NamedTuple):
-    """What must hold for a failure to be retried; the parameters are those of ``DagRetry``.
+    """The conditions of a Dag. The parameters are those of ``DagRetry``.
 
-    The Dag level knows no exception. It goes by what a task-level callback has recorded.
+    A Dag-level callback does not know the exception. It relies on what a task-level callback has recorded.
     """
 
     retry_on: Sequence[Kind]
@@ -40,9 +40,9 @@ class Conditions(NamedTuple):
         retry_if: Callable[[Any], object] | None,
         reasons: str | Sequence[str] | None,
     ) -> Conditions:
-        """Return the conditions of these arguments of ``DagRetry``, and of the section's options for the others.
+        """Return the conditions that ``DagRetry``'s arguments give, or else the options of the section.
 
-        :raises ConfigError: an argument or option is not usable.
+        :raises ConfigError: an argument or an option is wrong.
         """
         if retry_if is not None and not callable(retry_if):
             raise ConfigError(f"retry_if is {retry_if!r}: use a function of the context")
@@ -62,9 +62,11 @@ class Conditions(NamedTuple):
         )
 
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
-        """Return the code that says why a failure is not retried; empty where the failure is retried.
+        """Return why a failure is not retried, as a code; empty if it is retried.
 
-        :raises ConfigError: a name names no exception, or ``retry_if`` failed.
+        :param failure: the failure.
+        :param context: what Airflow gave to the callback.
+        :raises ConfigError: a name in ``retry_on`` or ``give_up_on`` is no exception, or ``retry_if`` failed.
         """
         reason = context.get("reason")
         if reason is not None and reason not in self.reasons:
@@ -91,7 +93,7 @@ class Conditions(NamedTuple):
         try:
             return bool(self.retry_if(context))
         except Exception as error:
-            raise ConfigError(f"retry_if raised {error!r}: mend the function") from error
+            raise ConfigError(f"retry_if raised {error!r}: correct the function") from error
 
 
 def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
@@ -101,14 +103,14 @@ def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
             continue
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise ConfigError(
-                f"{section.named(key, argument)} has {kind!r}, which is no exception: use a class, or its name, e.g. "
+                f"{section.named(key, argument)} has {kind!r}, which is no exception: use a class or its name, e.g. "
                 "'requests.exceptions.ConnectionError'"
             )
     return kinds
 
 
 def _may_exist(name: str) -> bool:
-    """Tell whether an exception of this name may exist. No module is imported that the Dag file has not imported."""
+    """Return whether an exception of this name may exist. This imports no module, so a Dag file loads nothing new."""
     module, _, _ = name.rpartition(".")
     if not module or module in sys.modules:
         try:

@@ -12,15 +12,15 @@ from dag_retry._errors import ConfigError
 
 Delay: TypeAlias = timedelta | Sequence[timedelta] | Callable[[int], timedelta]
 
-# So many attempts have a delay of their own. The last of these delays holds for all later attempts.
+# At most so many attempts have a delay of their own. The last of these delays holds for all later attempts.
 _MOST = 100
 
 
 class Delays(NamedTuple):
     """The delays before attempts.
 
-    :param delay: the delay before each attempt. The last delay of a list holds for all later attempts. A function gets
-        the number of the attempt (1 …) and is called when a run has failed.
+    :param delay: the delay before each attempt. The last delay of a list holds for all later attempts. A function is
+        called with the number of the attempt (1 …) when a run has failed.
     :param backoff: the factor from each delay to the next.
     :param max_delay: the longest delay, without its jitter.
     :param jitter: the most that is added to each delay at random.
@@ -50,24 +50,24 @@ class Delays(NamedTuple):
         return found
 
     def before(self, attempts: int, longest: timedelta) -> list[timedelta]:
-        """Return the delay before each attempt, jitter included. The last one holds for all later attempts.
+        """Return the delay before each attempt, with its jitter. The last one holds for all later attempts.
 
         :param attempts: how many attempts are allowed.
-        :param longest: the longest delay that a record outlives.
+        :param longest: the longest delay for which Redis keeps a record.
         :raises ConfigError: the user's function failed, or a delay is longer than ``longest``.
         """
         if not self.delay and not self.jitter:
             return []
         delays = []
         for attempt in range(1, min(attempts, _MOST) + 1):
-            # In seconds: a float does not overflow where a timedelta would.
+            # A float of seconds can hold a delay that a timedelta can't.
             seconds = self._without_jitter(attempt).total_seconds()
             if self.jitter:
                 seconds += random.uniform(0, self.jitter.total_seconds())
             if seconds > longest.total_seconds():
                 raise ConfigError(
-                    f"the delay before attempt {attempt} is {seconds:g} s, and the record of a run is kept for "
-                    f"{longest} while it waits: lower delay, backoff or max_delay, or raise ttl"
+                    f"the delay before attempt {attempt} is {seconds:g} s, and Redis keeps the record of a waiting run "
+                    f"for {longest}: lower delay, backoff or max_delay, or raise ttl"
                 )
             delays.append(timedelta(seconds=seconds))
         return delays
@@ -99,7 +99,7 @@ def _delay(argument: Delay | None) -> Delay | None:
         shown, example = repr(argument), "timedelta(minutes=1), or a list of timedeltas"
     delays = [delay for delay in found if isinstance(delay, timedelta) and delay >= timedelta(0)]
     if not found or len(delays) < len(found):
-        raise ConfigError(f"{section.named('delay', argument)} is {shown}: use e.g. {example}, and nothing negative")
+        raise ConfigError(f"{section.named('delay', argument)} is {shown}: use e.g. {example}, none of them negative")
     return delays if len(delays) > 1 else delays[0]
 
 

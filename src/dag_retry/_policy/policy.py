@@ -1,4 +1,4 @@
-"""What is retried, how often, when and how: what a Dag chooses, or whoever triggers a run."""
+"""The policy: what is retried, how often, when and how. A Dag has one, and a run may have other limits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 Scope = Literal["run", "failed"]
 
-# The key of `dag_run.conf`, and of a Dag's params, that holds other limits.
+# The key that holds other limits, in `dag_run.conf` and in the params of a Dag.
 OVERRIDES = "dag_retry"
 
 
 class Policy(NamedTuple):
-    """The policy of a Dag, or of one run; the parameters are those of ``DagRetry``.
+    """The policy of a Dag or of one run. The other parameters are those of ``DagRetry``.
 
-    :param longest_delay: a record is kept no longer while its run waits.
+    :param longest_delay: the longest delay for which Redis keeps a record.
     :param enabled: whether this run is retried at all.
     """
 
@@ -41,13 +41,13 @@ class Policy(NamedTuple):
     enabled: bool = True
 
     def of_run(self, context: Mapping[str, Any]) -> Policy:
-        """Return the policy of a run, with the limits that its Dag's params or its own conf hold under ``dag_retry``.
+        """Return the policy of a run. The params of its Dag, and its own conf, may hold limits under ``dag_retry``.
 
         :param context: what Airflow gave to the callback.
-        :raises ConfigError: a limit is not usable, or above ``max_attempts_limit``.
+        :raises ConfigError: a limit is wrong, or above ``max_attempts_limit``.
         """
         of_dag = (context.get("params") or {}).get(OVERRIDES)
-        # A run's conf may stand in the params too. The run's own limits win.
+        # Airflow may copy the run's conf into the params. The run's own limits win.
         of_run = (getattr(context["dag_run"], "conf", None) or {}).get(OVERRIDES)
         policy = self
         for where, overrides in ((f"params[{OVERRIDES!r}]", of_dag), (f"dag_run.conf[{OVERRIDES!r}]", of_run)):
@@ -56,24 +56,28 @@ class Policy(NamedTuple):
         return policy
 
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
-        """Return the code that says why a failure is not retried; empty where the failure is retried.
+        """Return why a failure is not retried, as a code; empty if it is retried.
 
+        :param failure: the failure.
+        :param context: what Airflow gave to the callback.
         :raises ConfigError: a condition can't be evaluated.
         """
         return self.conditions.skip(failure, context) if self.enabled else "disabled"
 
     def delays_before(self) -> list[timedelta]:
-        """Return the delay before each attempt; the last one holds for all further attempts.
+        """Return the delay before each attempt. The last one holds for all later attempts.
 
-        :raises ConfigError: the ``delay`` function failed, or a delay is longer than a record is kept.
+        :raises ConfigError: the ``delay`` function failed, or a delay is longer than Redis keeps the record.
         """
         return self.delays.before(self.max_attempts, longest=self.longest_delay)
 
-    def options(self, reason: str | None) -> set[ClearOption]:
+    def clear_options(self, reason: str | None) -> set[ClearOption]:
         """Return how the run is to be cleared.
 
-        :param reason: Airflow's reason at the Dag level. After a time-out or a deadlock, unfinished tasks have not
-            failed. To clear only failed tasks would not run them.
+        Only after ``task_failure`` are failed tasks all that must run again. After a time-out or a deadlock, some
+        tasks are unfinished, and Airflow does not count these as failed.
+
+        :param reason: the reason that Airflow gives at the Dag level; None at the task level.
         """
         chosen: dict[ClearOption, bool] = {
             "only_failed": self.scope == "failed" and reason == "task_failure",
@@ -95,14 +99,14 @@ class Policy(NamedTuple):
                 policy = policy._replace(delays=self.delays._replace(delay=delay, backoff=1))
             else:
                 raise ConfigError(
-                    f"{where}[{key!r}] is {value!r}: use max_attempts (1 or more), delay (seconds, or a list of such) "
-                    "and enabled (true or false)"
+                    f"{where}[{key!r}] is {value!r}: use max_attempts (1 or more), delay (seconds, or a list of "
+                    "seconds) and enabled (true or false)"
                 )
         return policy
 
 
 def limited(max_attempts: int, where: str) -> int:
-    """Return a number of attempts, once it is checked against the section's ``max_attempts_limit``.
+    """Return a number of attempts that ``max_attempts_limit`` allows.
 
     :param max_attempts: the number.
     :param where: where the number is set, for the message.

@@ -1,9 +1,9 @@
-"""The command line: ``dag-retry VERB``, and the same as ``airflow dag-retry VERB``.
+"""The command line ``dag-retry VERB``. ``airflow dag-retry VERB`` is the same.
 
-Exit codes, for scripts::
+Exit codes::
 
     0    done
-    1    no: the run is not in a state for that, or was never retried; doctor found a fault
+    1    not done: the status of the run does not allow it, or the run never failed; or doctor found a fault
     2    the command or a setting is wrong
     3    Redis is unreachable or refuses
     4    Airflow is unreachable or refuses

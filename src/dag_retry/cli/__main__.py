@@ -1,4 +1,4 @@
-"""``python -m dag_retry.cli`` is ``dag-retry``."""
+"""Makes ``python -m dag_retry.cli`` the same as ``dag-retry``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The parser, and what becomes of what a verb raises."""
+"""The parser of the command line, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ VERBS = (
     "metrics",
     "dashboards",
 )
-"""Each is a module of ``dag_retry.cli.verbs``."""
+"""The modules of ``dag_retry.cli.verbs``, in the order of the help."""
 
 _EXTRAS = {"rich": "cli", "prometheus_client": "metrics"}
-_SUMMARY = "Dag-level retries: look at them, act on them, find what is wrong"
+_SUMMARY = "Look at Dag-level retries, act on them, and find what is wrong"
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
-    """Add every verb to a parser, as ``run_verb(args)``, which returns the exit code.
+    """Add every verb to a parser. The parsed arguments then hold ``run_verb``, which returns the exit code.
 
-    :param parser: ``dag-retry``'s own, or that of ``airflow dag-retry``.
+    :param parser: the parser of ``dag-retry``, or of ``airflow dag-retry``.
     """
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in VERBS:
         verb = import_module(f"dag_retry.cli.verbs.{name}")
-        said = inspect.cleandoc(verb.__doc__ or "")
-        summary = said.partition(".")[0]
-        of_verb = verbs.add_parser(name, help=summary[:1].lower() + summary[1:], description=said)
-        verb.arguments(of_verb)
-        of_verb.set_defaults(json=False, run_verb=partial(_run, verb))
+        description = inspect.cleandoc(verb.__doc__ or "")
+        summary = description.partition(".")[0]
+        verb_parser = verbs.add_parser(name, help=summary[:1].lower() + summary[1:], description=description)
+        verb.arguments(verb_parser)
+        verb_parser.set_defaults(json=False, run_verb=partial(_run, verb))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
-    :param argv: without the program's name; else the process's own.
-    :return: the exit code; the package's docstring lists them.
+    :param argv: the arguments, without the program's name; by default those of the process.
+    :return: the exit code. The docstring of ``dag_retry.cli`` lists the codes.
     """
     parser = argparse.ArgumentParser(prog="dag-retry", description=f"{_SUMMARY}.")
     try:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def airflow_commands() -> list[CLICommand]:
-    """Return ``airflow dag-retry``, for the entry ``cli`` of the provider's info."""
+    """Return the command ``airflow dag-retry``. The entry ``cli`` of the provider's info names this function."""
     from airflow.cli.cli_config import ActionCommand
 
     verbs: Any = _Verbs()
@@ -78,17 +78,17 @@ def airflow_commands() -> list[CLICommand]:
 
 
 class _Verbs:
-    """Takes the place of an ``Arg``: Airflow asks it to add itself to the command's parser."""
+    """Stands in for an ``Arg`` of Airflow, which adds itself to the parser of its command."""
 
     flags = ("VERB",)
 
     def add_to_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add the verbs, as argparse knows them."""
+        """Add every verb to the parser of the command."""
         add_verbs(parser)
 
 
 def _exit(args: argparse.Namespace) -> None:
-    # Airflow takes no exit code from a command.
+    # Airflow ignores what a command returns.
     sys.exit(args.run_verb(args))
 
 
@@ -97,7 +97,7 @@ def _run(verb: ModuleType, args: argparse.Namespace) -> int:
 
     try:
         out = Output(as_json=args.json)
-        # Airflow logs to stdout, where only the answer belongs.
+        # Airflow's logs go to stdout, and only the answer belongs there.
         with contextlib.redirect_stdout(sys.stderr):
             code: int = verb.run(args, out)
         return code
@@ -112,7 +112,7 @@ def _run(verb: ModuleType, args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read has enough; Python would complain once more when it ends.
+        # The reader has closed the pipe. Without this, Python would fail again when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -1,4 +1,4 @@
-"""What is printed: tables for people, JSON for scripts."""
+"""Output: tables for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 class Output:
-    """Prints an answer, to stdout as it was when this was made.
+    """Prints answers to the stdout that the process had when this object was made.
 
-    :param as_json: for scripts.
+    :param as_json: whether to print JSON.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        # Where nobody looks, nothing is cut off for want of columns.
+        # A pipe has no width: 200 columns hold most rows.
         self.console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 200)
 
     def show(self, data: Any, *rendered: RenderableType) -> None:
         """Print an answer.
 
-        :param data: as scripts read it.
-        :param rendered: as people do.
+        :param data: the answer for scripts.
+        :param rendered: the answer for people.
         """
         if self.as_json:
             self.console.file.write(json.dumps(plain(data), ensure_ascii=False, indent=2) + "\n")
@@ -54,7 +54,11 @@ class Output:
             self.console.print(each)
 
     def line(self, data: Any, rendered: RenderableType) -> None:
-        """Print one of many answers, each a line."""
+        """Print one of many answers, on a line of its own.
+
+        :param data: the answer for scripts.
+        :param rendered: the answer for people.
+        """
         if self.as_json:
             self.console.file.write(json.dumps(plain(data), ensure_ascii=False) + "\n")
         else:
@@ -62,9 +66,13 @@ class Output:
         self.console.file.flush()
 
     def answer(self, dag_id: str, run_id: str, said: str, *, done: bool) -> int:
-        """Print what became of a run.
+        """Print whether a verb has acted on a run.
 
-        :return: the exit code: 0 where it was done.
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param said: the answer, in words.
+        :param done: whether the verb has acted.
+        :return: the exit code: 0 if the verb has acted, else 1.
         """
         answer = {"dag_id": dag_id, "run_id": run_id, "done": done, "answer": said}
         self.show(answer, cell(f"{dag_id} {run_id}: {said}"))
@@ -72,7 +80,7 @@ class Output:
 
 
 def plain(data: Any) -> Any:
-    """Return what JSON can hold."""
+    """Return the data in types that JSON can hold."""
     if hasattr(data, "_asdict"):
         return plain(data._asdict())
     if isinstance(data, Enum):
@@ -87,26 +95,30 @@ def plain(data: Any) -> Any:
 
 
 def printable(text: object) -> str:
-    """Return a text without what a terminal would obey: an id may hold anything."""
+    """Return a text with every control character escaped: an id may hold any, and a terminal obeys them."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(text))
 
 
 def cell(text: object, style: str = "") -> Text:
-    """Return a cell of a table; it is not read as markup."""
+    """Return a cell of a table. Its text is not parsed as markup.
+
+    :param text: the text.
+    :param style: a style of rich.
+    """
     return Text(printable(text), style=style, overflow="fold")
 
 
 def status(name: str) -> Text:
-    """Return a status, or an event, in its colour."""
+    """Return the name of a status or an event in its colour."""
     return cell(name, _STYLES.get(name, ""))
 
 
 def grid(*heads: str, rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
     """Return a table without lines.
 
-    :param heads: of its columns.
-    :param rows: their cells.
-    :param title: above it.
+    :param heads: the heads of the columns.
+    :param rows: the cells of each row.
+    :param title: the title above the table.
     """
     table = Table(*heads, box=None, pad_edge=False, title=title, title_justify="left", header_style="bold")
     for row in rows:
@@ -115,11 +127,11 @@ def grid(*heads: str, rows: Iterable[Sequence[object]], title: str | None = None
 
 
 def runs(records: Iterable[RunRecord | Unreadable], now: int, title: str | None = None) -> Table:
-    """Return runs as a table.
+    """Return a table of runs.
 
-    :param records: the runs.
-    :param now: Redis's time, ms.
-    :param title: above it.
+    :param records: the records of the runs.
+    :param now: Redis's time, in ms.
+    :param title: the title above the table.
     """
     heads = ("status", "Dag", "run", "attempt", "why", "failed task", "changed", "due")
     return grid(*heads, rows=(_row(record, now) for record in records), title=title)
@@ -141,7 +153,7 @@ def _row(record: RunRecord | Unreadable, now: int) -> Sequence[object]:
 
 
 def event_row(event: Event) -> Sequence[object]:
-    """Return an event as a row below :data:`EVENT_HEADS`."""
+    """Return the row of an event, for a table with the heads :data:`EVENT_HEADS`."""
     return (
         at(event.at),
         status(event.event),
@@ -159,13 +171,16 @@ EVENT_HEADS = ("at", "event", "Dag", "run", "generation", "attempt", "why", "who
 
 
 def failed_task(task_id: str, map_index: int, error: str) -> str:
-    """Return a task, with its index where mapped, and its exception."""
+    """Return a failed task in words: its id, its index if it is mapped, and its exception."""
     index = f"[{map_index}]" if map_index >= 0 else ""
     return f"{task_id}{index}" + (f": {error}" if error else "")
 
 
 def at(ms: int) -> str:
-    """Return a time, in UTC."""
+    """Return a time in UTC.
+
+    :param ms: the time, in ms since the epoch.
+    """
     try:
         return datetime.fromtimestamp(ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     except (ValueError, OverflowError, OSError):
@@ -173,7 +188,10 @@ def at(ms: int) -> str:
 
 
 def duration(ms: int) -> str:
-    """Return a duration by its largest unit."""
+    """Return a duration in its largest unit.
+
+    :param ms: the duration, in ms.
+    """
     seconds = ms / 1000
     for unit, size in _UNITS:
         if seconds >= size:
@@ -182,12 +200,20 @@ def duration(ms: int) -> str:
 
 
 def ago(ms: int, now: int) -> str:
-    """Return how long ago a time is."""
+    """Return how long ago a time is.
+
+    :param ms: the time, in ms since the epoch.
+    :param now: Redis's time, in ms.
+    """
     return f"{duration(max(0, now - ms))} ago"
 
 
 def due(ms: int, now: int) -> Text:
-    """Return when a run is due; overdue in red."""
+    """Return when a run is due. An overdue run is red.
+
+    :param ms: when the run is due, in ms since the epoch; 0 for never.
+    :param now: Redis's time, in ms.
+    """
     if not ms:
         return cell("")
     return cell(f"in {duration(ms - now)}") if ms > now else cell(f"overdue {duration(now - ms)}", "bold red")

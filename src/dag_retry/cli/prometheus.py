@@ -1,8 +1,7 @@
-"""What Redis holds, as Prometheus reads it."""
+"""The metrics for Prometheus, read from Redis."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,34 +25,31 @@ EVENTS = (
     "hastened",
     "reset",
 )
-"""Each is there from the beginning, with 0: of one that begins with 1 Prometheus sees no increase."""
+"""Each of these has a sample from the beginning, with 0. Prometheus sees no increase in a sample that begins with 1."""
 
 _SIZES = {
     "active": "Runs that wait for their retry, are about to be cleared, or are on their next attempt.",
     "attention": "Runs that need a human: exhausted, blocked, skipped or unclaimed.",
-    "overdue": "Runs at which somebody should have looked by now.",
+    "overdue": "Runs that are due, and that nobody has taken yet.",
 }
 
 
 class Collector(BaseCollector):
-    """Reads when it is asked, one after the other.
+    """Reads the metrics from Redis whenever Prometheus asks.
 
-    :param overview: from where.
+    :param overview: reads Redis.
     """
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
-        # The client's count of tries is one for all threads.
-        self._one_at_a_time = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; of a Redis that does not answer only that."""
-        with self._one_at_a_time:
-            try:
-                metrics = [*self._collect()]
-            except CounterError as error:
-                print(f"dag-retry: {error}")
-                metrics = []
+        """Yield the metrics. If Redis does not answer, yield ``dag_retry_up`` alone."""
+        try:
+            metrics = [*self._collect()]
+        except CounterError as error:
+            print(f"dag-retry: {error}")
+            metrics = []
         yield GaugeMetricFamily("dag_retry_up", "Whether Redis answered.", value=bool(metrics))
         yield from metrics
 
@@ -64,7 +60,7 @@ class Collector(BaseCollector):
             yield GaugeMetricFamily(f"dag_retry_{name}_runs", what, value=getattr(sizes, name))
         yield GaugeMetricFamily(
             "dag_retry_overdue_seconds",
-            "For how long the run that is overdue longest has been.",
+            "Seconds since the run that is overdue longest was due.",
             value=self._overdue(sizes),
         )
         runs = GaugeMetricFamily("dag_retry_dag_runs", "Recent runs of a Dag, by status.", labels=["dag_id", "status"])

@@ -1,13 +1,13 @@
-"""The Variables in which Airflow's how-to counts attempts."""
+"""The Variables in which Airflow's how-to counts attempts. ``dag_retry.recipe`` names that how-to."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from dag_retry._airflow.client import Client
+from dag_retry._airflow.client import ApiClient
 from dag_retry._errors import ClearRefused
-from dag_retry.recipe import VARIABLE
+from dag_retry.recipe import VARIABLE_PREFIX
 
 _PAGE = 100
 
@@ -30,32 +30,32 @@ class Leftover(NamedTuple):
 
     @property
     def in_flight(self) -> bool:
-        """Whether the run may still fail; its attempts are then taken over."""
+        """Whether the run may still fail. If it does, its attempts are taken over."""
         return self.state in ("queued", "running")
 
 
 class Variables:
-    """Asks Airflow for the how-to's Variables. Every call raises what those of :class:`Client` raise.
+    """Reads and deletes the how-to's Variables. Every call raises what the calls of :class:`ApiClient` raise.
 
     :param client: sends the requests.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._client = client
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield all Variables of the how-to."""
         offset = 0
-        query: dict[str, str | int] = {"variable_key_pattern": f"{VARIABLE}%", "limit": _PAGE, "order_by": "key"}
+        query: dict[str, str | int] = {"variable_key_pattern": f"{VARIABLE_PREFIX}%", "limit": _PAGE, "order_by": "key"}
         while page := self._client.items(self._client.get("variables", query=query | {"offset": offset}), "variables"):
             for variable in page:
                 name = str(variable["key"])
-                dag_id, _, run_id = name.removeprefix(VARIABLE).partition("::")
+                dag_id, _, run_id = name.removeprefix(VARIABLE_PREFIX).partition("::")
                 yield Leftover(name, str(variable.get("value")), dag_id, run_id, self._state(dag_id, run_id))
             offset += len(page)
 
     def remove(self, names: Collection[str]) -> None:
-        """Delete Variables. Those that are gone already are no error.
+        """Delete Variables. A Variable that is gone already is no error.
 
         :param names: the names of the Variables.
         """

@@ -1,1 +1,1 @@
-"""Dags to begin with: copy what fits. Each fails at first, for the example's sake, and comes back."""
+"""Dags to copy from. Each of them fails on purpose, and most recover."""

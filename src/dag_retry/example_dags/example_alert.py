@@ -1,4 +1,4 @@
-"""Somebody is told when all attempts have failed, once, whatever number of branches fail."""
+"""A notifier sends one alert when all attempts have failed, however many branches fail."""
 
 from airflow.sdk import DAG, BaseNotifier, task
 

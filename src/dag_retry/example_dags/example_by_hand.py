@@ -1,4 +1,4 @@
-"""The callbacks attached by hand, at both levels, beside one of your own."""
+"""The callbacks are attached by hand, at both levels, beside a callback of your own."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Attempts after 5, 10 and 20 s, at most a minute apart. Nobody sleeps meanwhile: a sweeper clears the run."""
+"""The attempts begin after 5, 10 and 20 s. No callback waits: a sweeper clears the run."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Two of five mapped tasks fail; only what failed runs again, and what comes after it."""
+"""Two of five mapped tasks fail. Only these two, and the tasks after them, run again."""
 
 from airflow.sdk import DAG, task
 

@@ -1,4 +1,4 @@
-"""Three branches fail together; the run is cleared once, and recovers."""
+"""Three branches fail together. The run is cleared once, and recovers."""
 
 from airflow.sdk import DAG, task
 

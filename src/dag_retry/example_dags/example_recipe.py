@@ -1,4 +1,4 @@
-"""Airflow's how-to "Dag-level Retry via on_failure_callback", with its functions imported in place of written."""
+"""Airflow's how-to "Dag-level Retry via on_failure_callback". Its functions are imported from this package."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A cluster is made, used, and taken down again in each attempt, whatever becomes of the work."""
+"""Each attempt makes a cluster, uses it and takes it down, even if the work fails."""
 
 from airflow.sdk import DAG, setup, task, teardown
 
@@ -6,7 +6,7 @@ from dag_retry import DagRetry
 
 retry = DagRetry(max_attempts=2)
 
-# At the Dag level, so that the teardown of a failed attempt has run before the next attempt makes a cluster.
+# At the Dag level a run is cleared when its teardown has run. Only then does the next attempt make its cluster.
 with DAG("example_setup_teardown", schedule=None, **retry.dag_args(level="dag")):
 
     @setup

@@ -1,4 +1,4 @@
-"""Only where the validation fails does the whole run start again; any other failure is one to look at."""
+"""The run starts again only if the validation fails. Any other failure needs a human."""
 
 from airflow.sdk import DAG, task
 

@@ -1,1 +1,1 @@
-"""What Airflow finds by entry points: the provider (options, Connections, commands) and the page "Dag retries"."""
+"""What Airflow loads by entry points: the provider (options, Connection types, commands) and the page "Dag retries"."""

@@ -1,6 +1,6 @@
 """The entry point ``airflow.plugins``: the page "Dag retries" under Browse, and a tab of each Dag run.
 
-Every component of Airflow loads this module, so it loads nothing itself: only the API server asks for the app.
+Every component of Airflow loads this module, so this module loads nothing else. Only the API server asks for the app.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LOOK = {"icon": f"{PREFIX}/icon.svg", "icon_dark_mode": f"{PREFIX}/icon-dark.sv
 
 
 class DagRetryPlugin(AirflowPlugin):
-    """The page. Addresses are relative: Airflow's own may lie below a path (``<base>`` of its index.html)."""
+    """The page. Its addresses are relative, since Airflow may lie below a path (``<base>`` of its index.html)."""
 
     name = "dag_retry"
     external_views = [  # noqa: RUF012 - as AirflowPlugin has it
@@ -28,7 +28,7 @@ class DagRetryPlugin(AirflowPlugin):
         },
         {
             "name": "Retries",
-            # The UI quotes both ids. A path could not carry them: `..` is a legal dag_id, `/` may stand in a run id.
+            # Airflow's UI quotes both ids. A path can't hold some ids: `..` is a legal dag_id, a run_id may hold `/`.
             "href": f"{PREFIX}/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
             "destination": "dag_run",
             "url_route": "dag-retries-run",
@@ -38,7 +38,7 @@ class DagRetryPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Return the page's app, below ``/dag-retry``."""
+        """The app of the page, which Airflow mounts at ``/dag-retry``."""
         from dag_retry.plugin.page.app import app
 
         return [{"name": "Dag retries", "app": app, "url_prefix": f"/{PREFIX}"}]

@@ -1,17 +1,17 @@
-"""The entry point ``apache_airflow_provider``: what this package adds to Airflow besides its page."""
+"""The entry point ``apache_airflow_provider``: the options, Connection types and commands that Airflow shows."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dag_retry._airflow.options import OPTIONS, Option
-from dag_retry.plugin.connections import CONNECTION_TYPES
+from dag_retry.plugin.connection_types import CONNECTION_TYPES
 
 
 def get_provider_info() -> dict[str, Any]:
     """Return what ``airflow providers``, ``airflow config`` and the form of Connections show.
 
-    Airflow checks this against ``provider_info.schema.json``; ``package-name`` must be the distribution's name.
+    Airflow validates this against ``provider_info.schema.json``. ``package-name`` must be the name of the distribution.
     """
     return {
         "package-name": "airflow-dag-retry",

@@ -1,7 +1,6 @@
-"""The sweeper: clears runs whose delay is over, finishes what dead holders left, finds failures nobody has claimed.
+"""The sweeper clears runs whose delay is over, finishes what dead callbacks left, and finds unclaimed failures.
 
-It runs as a service, ``dag-retry sweep``, or as a Dag, wherever there is no place for a service: a file in the folder
-of Dags that reads ::
+It runs as a service, ``dag-retry sweep``. Where there is no place for a service, it runs as a Dag, from a Dag file::
 
     from dag_retry.sweeper import sweeper_dag  # a Dag of Airflow
 

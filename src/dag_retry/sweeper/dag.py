@@ -16,7 +16,7 @@ def sweeper_dag(**dag_kwargs: Any) -> DAG:
 
     The Dag runs every minute. It also runs when a delay is over: the callback that won makes a run for that time.
 
-    :param dag_kwargs: arguments of the Dag, which replace ours: ``schedule`` or ``tags``, for example.
+    :param dag_kwargs: arguments of the Dag, such as ``schedule`` or ``tags``. They replace ours.
     """
     from airflow.sdk import DAG, DeltaTriggerTimetable, task
 

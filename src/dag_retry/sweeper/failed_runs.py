@@ -1,4 +1,4 @@
-"""Which runs have failed, as Airflow says."""
+"""The failed runs that Airflow knows of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from dag_retry._airflow.client import ALL, Client
+from dag_retry._airflow.client import ALL, ApiClient
 
 _PAGE = 100
 # One request names at most so many Dags.
@@ -27,12 +27,12 @@ class FailedRun(NamedTuple):
 
 
 class FailedRuns:
-    """Asks Airflow for failed runs. Every call raises what those of :class:`Client` raise.
+    """Asks Airflow for failed runs. Every call raises what the calls of :class:`ApiClient` raise.
 
     :param client: sends the requests.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._client = client
 
     def tagged(self, tag: str) -> set[str]:
@@ -51,9 +51,9 @@ class FailedRuns:
                 return found
 
     def between(self, since: datetime, until: datetime, dag_ids: Collection[str]) -> Iterator[FailedRun]:
-        """Yield the runs that ended in an interval, and are failed now.
+        """Yield the runs of some Dags that ended in an interval, and are failed now.
 
-        :param since: the begin of the interval.
+        :param since: the start of the interval.
         :param until: the end of the interval.
         :param dag_ids: the Dags.
         """

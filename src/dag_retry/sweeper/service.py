@@ -1,4 +1,4 @@
-"""The sweeper as a service: until it is told to stop."""
+"""The sweeper as a service, which runs until a signal stops it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from dag_retry.sweeper.sweeper import sweeper
 
 log = logging.getLogger(__name__)
 
-# In seconds, between two looks for failed runs that nobody has claimed.
+# In seconds, between two looks for failed runs that no callback has claimed.
 _LOOK_EVERY = 60.0
-# In seconds, after Redis or Airflow has failed; twice as long each time, up to the second.
+# In seconds: the pause after Redis or Airflow has failed. It doubles with each failure, up to the longest pause.
 _PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 def sweep_once() -> None:
-    """Finish what is due, look for failed runs that nobody has claimed, and return.
+    """Finish every run that is due, look for unclaimed failures, and return.
 
-    :raises DagRetryError: a setting, Redis or Airflow stood in the way.
+    :raises ConfigError: a setting is missing or wrong.
+    :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
     """
     with sweeper() as once:
         once.sweep()
@@ -31,9 +32,9 @@ def sweep_once() -> None:
 
 
 def serve(interval: timedelta) -> None:
-    """Sweep until SIGTERM or SIGINT comes; what is in hand then is finished first.
+    """Sweep until SIGTERM or SIGINT comes. The sweeper finishes the run in hand before it stops.
 
-    :param interval: how long to wait, at most, before the next look at what is due.
+    :param interval: the longest wait before the next look at what is due.
     :raises ConfigError: a setting is missing or wrong.
     """
     stop = threading.Event()

@@ -1,20 +1,18 @@
-"""One sweep: it takes what is due, and finishes it as a callback would have done."""
+"""A sweep takes every run that is due, and finishes the run as its callback would have done."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, settings
-from dag_retry._airflow.client import Client
+from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
-from dag_retry._callback.holder import Holder, describe_run
+from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
@@ -23,16 +21,16 @@ from dag_retry._types import Claim
 from dag_retry.sweeper.failed_runs import FailedRuns
 
 if TYPE_CHECKING:
-    from dag_retry._redis.connection import Client as RedisClient
+    from dag_retry._redis.connection import Client
 
 log = logging.getLogger(__name__)
 
-# A sweeper takes at most as long for one run as a callback does, in seconds.
+# In seconds. A sweeper may take as long for one run as a callback may.
 _DEADLINE = LONGEST
 
 
 class Sweeper:
-    """Takes every run that is due, and finds failed runs that no callback has claimed. Any number may run at once.
+    """Takes every run that is due, and finds unclaimed failures. Any number of sweepers may run at once.
 
     A sweeper reads no Dag file, so it calls the hooks of the section ``[dag_retry]``. Their context holds ``dag_id``,
     ``run_id``, and the :class:`Outcome` as ``dag_retry``.
@@ -45,7 +43,7 @@ class Sweeper:
 
     def __init__(
         self,
-        redis_client: RedisClient,
+        redis_client: Client,
         *,
         grace: timedelta = timedelta(minutes=5),
         look_back: timedelta = timedelta(days=1),
@@ -54,14 +52,14 @@ class Sweeper:
         self._due = deployment.due_runs(redis_client)
         self._overview = deployment.overview(redis_client)
         self._hooks = Hooks()
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = process_name()
         self._grace = grace
         self._looked_until = datetime.now(timezone.utc) - look_back
 
     def sweep(self, go_on: Callable[[], bool] = lambda: True) -> timedelta | None:
-        """Finish what is due.
+        """Finish every run that is due.
 
-        :param go_on: asked before each run.
+        :param go_on: asked before each run; the sweep ends when it returns False.
         :return: the time until the next run is due; None if there is none.
         :raises CounterError: Redis failed.
         :raises ClearUnconfirmed: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
@@ -77,16 +75,16 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for failed runs whose failure no callback has claimed, and record that they need a human.
+        """Look for failures that no callback has claimed, and record that their runs need a human.
 
-        A killed task calls nothing back, and Airflow may never call the Dag-level callback either.
+        A killed task calls nothing back. Airflow may never call the Dag-level callback either.
 
-        :return: how many of them are new.
+        :return: how many such runs this look has found.
         :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
         """
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with Client(settings.api(), Deadline(_DEADLINE)) as client:
+        with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
             failed_runs = FailedRuns(client)
             ours = self._overview.dag_ids() | failed_runs.tagged(TAG)
             for run in failed_runs.between(self._looked_until, until, ours):
@@ -131,7 +129,7 @@ def sweeper() -> Iterator[Sweeper]:
     :raises ClearUnconfirmed: Airflow gives no clear answer, or a named Connection was not found.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    with Client(settings.api(), Deadline(_DEADLINE)) as client:
+    with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
         client.items(client.get("dags", query={"limit": 1}), "dags")
     with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:
         yield Sweeper(redis_client)

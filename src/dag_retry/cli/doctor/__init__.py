@@ -1,1 +1,1 @@
-"""What can be wrong with a set-up, each with what to do about it. Nothing of ours, or of Airflow's, is changed."""
+"""What can be wrong with a deployment, and what to do about each fault. The doctor changes nothing."""

@@ -1,4 +1,4 @@
-"""Examine Airflow: its address, version and health, our login and rights, and the time that a callback has."""
+"""Checks of Airflow: its address, version and health, our login and rights, and the time that a callback has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dag_retry._airflow import sdk, settings
-from dag_retry._airflow.client import Client
+from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
@@ -18,7 +18,7 @@ _OLDEST = (3, 2)
 _SECONDS = 30.0
 # The scheduler sends a heartbeat every 5 s ([scheduler] scheduler_heartbeat_sec), and is healthy for 30 s after one.
 _AHEAD, _BEHIND = 30.0, 60.0
-# A clear on SQLite may take so long under load (measured).
+# A clear on SQLite may take 5 s under load (measured).
 _SLOW_CLEAR = 5.0
 _NO_RUN = "dag-retry-doctor"
 
@@ -26,8 +26,8 @@ _NO_RUN = "dag-retry-doctor"
 def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
     """Yield the findings about Airflow, and about a Dag.
 
-    :param dag_id: the Dag.
-    :param redis_now: the time of Redis in ms, where known.
+    :param dag_id: the Dag; None if the user named none.
+    :param redis_now: Redis's time, in ms; None if unknown.
     """
     yield _time_left()
     try:
@@ -35,7 +35,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
     except (ConfigError, ClearUnconfirmed) as error:
         yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
         return
-    with Client(where, Deadline(_SECONDS)) as client:
+    with ApiClient(where, Deadline(_SECONDS)) as client:
         try:
             yield _version(str(client.get_public("version").get("version")))
             health = client.get_public("monitor", "health")
@@ -60,17 +60,17 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
         try:
             yield from _of_dag(client, dag_id)
         except (ClearRefused, ClearUnconfirmed) as error:
-            yield Finding(f"Dag {dag_id}", "fault", str(error), "see the id, and that this user may read the Dag")
+            yield Finding(f"Dag {dag_id}", "fault", str(error), "correct the id, or let this user read the Dag")
 
 
 def _time_left() -> Finding:
     check = "a callback's time"
     limit = sdk.task_limit()
     ours = time_budget(limit)
-    found = f"{ours:.3g} s of the {limit:.3g} s that Airflow leaves a failed task ([core] task_success_overtime, here)"
+    found = f"{ours:.3g} s of the {limit:.3g} s that Airflow leaves a failed task ([core] task_success_overtime here)"
     remedy = "raise AIRFLOW__CORE__TASK_SUCCESS_OVERTIME to 20 wherever tasks run"
     if ours > limit:
-        return Finding(check, "fault", f"{found}: Airflow kills it before it ends", remedy)
+        return Finding(check, "fault", f"{found}: Airflow kills a callback before it ends", remedy)
     if ours < 2 * _SLOW_CLEAR:
         return Finding(check, "warning", f"{found}: a slow clear is left to the Dag level", remedy)
     return Finding(check, "ok", found)
@@ -113,7 +113,7 @@ def _no_login(error: ClearRefused | ClearUnconfirmed, where: settings.ApiSetting
     return Finding("login", "fault", str(error), remedy)
 
 
-def _of_dag(client: Client, dag_id: str) -> Iterator[Finding]:
+def _of_dag(client: ApiClient, dag_id: str) -> Iterator[Finding]:
     details = client.get("dags", dag_id, "details")
     if _may_clear(client, dag_id):
         yield Finding("permission to clear", "ok", f"runs of {dag_id}")
@@ -136,10 +136,10 @@ def _of_dag(client: Client, dag_id: str) -> Iterator[Finding]:
     yield _callbacks(dag_id, details)
 
 
-def _may_clear(client: Client, dag_id: str) -> bool:
-    """Return whether this user may clear the Dag's runs. It asks for a dry run of a run that does not exist.
+def _may_clear(client: ApiClient, dag_id: str) -> bool:
+    """Return whether this user may clear the Dag's runs. To find out, ask for a dry run of a run that does not exist.
 
-    Airflow checks the permission first: it answers 403, else 404 (measured on 3.3.2).
+    Airflow checks the permission first. So it answers 403 without the permission, and 404 with it (measured on 3.3.2).
     """
     try:
         client.post("dags", dag_id, "dagRuns", _NO_RUN, "clear", body={"dry_run": True})
@@ -151,7 +151,10 @@ def _may_clear(client: Client, dag_id: str) -> bool:
 
 
 def _callbacks(dag_id: str, details: dict[str, Any]) -> Finding:
-    """Examine the callbacks. Airflow shows whether ``default_args`` have one, but not the Dag's own (3.3.2)."""
+    """Check that the Dag has our callbacks.
+
+    Airflow shows whether ``default_args`` have a failure callback. It does not show the Dag's own callback (3.3.2).
+    """
     check = "callbacks"
     tagged = any(tag.get("name") == TAG for tag in details.get("tags") or [])
     task_level = (details.get("default_args") or {}).get("has_on_failure_callback")

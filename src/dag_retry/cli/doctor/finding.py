@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Grade = Literal["ok", "unknown", "warning", "fault"]
 class Finding(NamedTuple):
     """What one check found.
 
-    :param check: what was looked at.
-    :param grade: ``fault``: runs are not retried, or not safely; ``warning``: it works, with a limit; ``unknown``: this
-        user may not see it.
-    :param found: what is so.
-    :param remedy: what to do, empty where all is well.
+    :param check: what was checked.
+    :param grade: ``fault`` if runs are not retried, or not safely; ``warning`` if retries work with a limit;
+        ``unknown`` if this user may not see the answer; else ``ok``.
+    :param found: what the check found.
+    :param remedy: what to do; empty if all is well.
     """
 
     check: str
@@ -26,6 +26,11 @@ class Finding(NamedTuple):
 
 
 def refused(check: str, error: CounterError, grade: Grade = "fault") -> Finding:
-    """Return what Redis's refusal means: its message holds where, the remedy, and what Redis said."""
+    """Return the finding for an error of Redis. Its message ends with what Redis said, in brackets.
+
+    :param check: what was checked.
+    :param error: the error.
+    :param grade: how bad the error is.
+    """
     remedy, _, said = str(error).rpartition(" [")
     return Finding(check, grade, said.removesuffix("]"), remedy)

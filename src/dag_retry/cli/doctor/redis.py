@@ -1,4 +1,4 @@
-"""Checks of Redis: reachable, new enough, open to the scripts, and sure to keep what is written."""
+"""Checks of Redis: whether it answers, is new enough, runs the scripts, and keeps what is written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MEMORY_SHARE = 0.9
 
 
 def examine(client: Any) -> Iterator[Finding]:
-    """Yield what is found of the deployment's Redis.
+    """Yield the findings about the deployment's Redis.
 
-    :param client: a client that does not decode.
+    :param client: a client that does not decode answers.
     """
     keys = Keys(section.get("namespace"))
     try:
@@ -30,7 +30,7 @@ def examine(client: Any) -> Iterator[Finding]:
         yield refused("Redis", error)
         return
     yield Finding("Redis", "ok", "answers")
-    node = _holder(client, keys)
+    node = _node(client, keys)
     yield _version(node)
     yield from _rights(client, keys)
     yield _reads(client)
@@ -42,7 +42,7 @@ def examine(client: Any) -> Iterator[Finding]:
             "persistence, eviction, memory",
             "unknown",
             "this user may not ask for them (INFO)",
-            "run doctor as an administrator: appendonly yes and maxmemory-policy noeviction are what you want",
+            "run doctor as an administrator, or see that Redis has appendonly yes and maxmemory-policy noeviction",
         )
         return
     yield _persistence(node, info)
@@ -51,14 +51,14 @@ def examine(client: Any) -> Iterator[Finding]:
 
 
 def not_connected(error: ConfigError | CounterError) -> Finding:
-    """Return the finding of an error that came before there was a client."""
+    """Return the finding for an error that left no client to check Redis with."""
     if isinstance(error, CounterError):
         return refused("Redis", error)
     return Finding("Redis", "fault", "its settings are not usable", str(error))
 
 
-def _holder(client: Any, keys: Keys) -> Any:
-    """Return a client of the node that holds the keys: in a Cluster, only that node matters."""
+def _node(client: Any, keys: Keys) -> Any:
+    """Return a client of the node that holds the keys. No other node of a Cluster matters."""
     if hasattr(client, "get_node_from_key"):
         return client.get_redis_connection(client.get_node_from_key(keys.events()))
     return client
@@ -95,8 +95,8 @@ def _rights(client: Any, keys: Keys) -> Iterator[Finding]:
         yield refused(check, error)
         return
     if not refusals:
-        yield Finding(check, "ok", "may run, and each of their commands is allowed")
-    # Full memory is one fault, however many commands it stops.
+        yield Finding(check, "ok", "this user may run them, and each of their commands")
+    # One cause, such as full memory, may refuse many commands. It is one fault.
     commands: dict[str, list[str]] = {}
     for command, _, said in (refusal.partition(": ") for refusal in refusals):
         commands.setdefault(said, []).append(command)
@@ -122,7 +122,10 @@ def _reads(client: Any) -> Finding:
     found = f"{sizes.active} active, {sizes.attention} need a human"
     if sizes.overdue:
         return Finding(
-            check, "warning", f"{found}; {sizes.overdue} overdue", "run dag-retry sweep, or clear them: list overdue"
+            check,
+            "warning",
+            f"{found}; {sizes.overdue} overdue",
+            "run dag-retry sweep, or clear the runs that dag-retry list overdue names",
         )
     return Finding(check, "ok", found)
 
@@ -132,7 +135,7 @@ def _persistence(node: Any, info: Mapping[str, Any]) -> Finding:
     appends = bool(info.get("aof_enabled"))
     failed = [name for name in ("rdb_last_bgsave_status", "aof_last_write_status") if info.get(name, "ok") != "ok"]
     if failed:
-        return Finding(check, "fault", f"{failed[0]} is {info[failed[0]]}", "see Redis's log, mostly a full disk")
+        return Finding(check, "fault", f"{failed[0]} is {info[failed[0]]}", "read Redis's log; often a disk is full")
     if appends:
         return Finding(check, "ok", "append-only file")
     try:
@@ -145,7 +148,7 @@ def _persistence(node: Any, info: Mapping[str, Any]) -> Finding:
     else:
         found = "snapshots only: a crash forgets the last minutes" if saves else "no append-only file"
     return Finding(
-        check, "warning", found, "set appendonly yes. (Without it the cap still holds, by Airflow's clear_number)"
+        check, "warning", found, "set appendonly yes. (Without it Airflow's clear_number still holds the cap.)"
     )
 
 
@@ -157,7 +160,7 @@ def _eviction(info: Mapping[str, Any]) -> Finding:
     return Finding(
         check,
         "fault" if info.get("maxmemory") else "warning",
-        f"maxmemory-policy is {policy}: records may be evicted, and attempts with them (each has a TTL)",
+        f"maxmemory-policy is {policy}: Redis may evict records, and so forget attempts",
         "set maxmemory-policy noeviction, or give dag-retry a Redis of its own",
     )
 

@@ -1,5 +1,5 @@
-"""One verb per file.
+"""The verbs, one per module.
 
-The first sentence of its docstring is its help; ``arguments(parser)`` says what it takes, and ``run(args, out)`` does
-it and returns the exit code.
+The docstring of a module is the description of its verb, and the first sentence is the help. ``arguments(parser)`` adds
+the verb's arguments. ``run(args, out)`` runs the verb and returns the exit code.
 """

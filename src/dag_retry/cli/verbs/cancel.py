@@ -1,21 +1,22 @@
-"""Cancel the retry that is to come: the run stays failed, until somebody clears it."""
+"""Cancel a retry that is still to come: the run stays failed until somebody clears it."""
 
 from __future__ import annotations
 
 import argparse
 
+from dag_retry.cli.arguments import json_argument, run_arguments
+from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
-from dag_retry.cli.session import connected, json_argument, operator, run_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
+    """Add the verb's arguments."""
     run_arguments(parser)
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
-    with connected() as session:
-        done = session.counter.cancel(args.dag_id, args.run_id, holder=operator())
+    """Run the verb, and return the exit code."""
+    with connected() as (_, counter):
+        done = counter.cancel(args.dag_id, args.run_id, holder=operator())
     return out.answer(args.dag_id, args.run_id, "it is not retried" if done else "there is no clear to come", done=done)

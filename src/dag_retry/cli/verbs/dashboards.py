@@ -1,6 +1,6 @@
-"""Print dashboards and alert rules: for Grafana (Redis data source, or Prometheus) and for Prometheus.
+"""Print a dashboard for Grafana (data source Redis or Prometheus), or alert rules for Prometheus.
 
-Without a name they are listed. They are for the namespace dag-retry; those for Grafana ask for another.
+Without a name, list the files. They are for the namespace dag-retry. Grafana asks for another one.
 """
 
 from __future__ import annotations
@@ -8,24 +8,24 @@ from __future__ import annotations
 import argparse
 from importlib import resources
 
+from dag_retry.cli.arguments import json_argument
 from dag_retry.cli.output import Output, grid
-from dag_retry.cli.session import json_argument
 
 FILES = {
-    "grafana-redis.json": "Grafana dashboard, data source Redis (plugin redis-datasource): reads the keys themselves",
-    "grafana-prometheus.json": "Grafana dashboard, data source Prometheus: what dag-retry metrics serves",
+    "grafana-redis.json": "Grafana dashboard, data source Redis (plugin redis-datasource): it reads our keys",
+    "grafana-prometheus.json": "Grafana dashboard, data source Prometheus: it shows what dag-retry metrics serves",
     "prometheus-alerts.yml": "Prometheus alert rules: exhausted, blocked, unclaimed, overdue, duplicates, no answer",
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
-    parser.add_argument("name", nargs="?", choices=FILES, help="which to print")
+    """Add the verb's arguments."""
+    parser.add_argument("name", nargs="?", choices=FILES, help="the file to print")
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
+    """Run the verb, and return the exit code."""
     if args.name is None:
         out.show(FILES, grid("name", "what", rows=FILES.items()))
     else:

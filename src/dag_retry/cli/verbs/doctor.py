@@ -1,4 +1,4 @@
-"""Find what is wrong: Redis, Airflow's API, the clocks and a Dag, each fault with its remedy. Nothing is changed."""
+"""Find what is wrong with Redis, Airflow's API, the clocks and a Dag, and say what to do. It changes nothing."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from contextlib import ExitStack, closing
 
 from dag_retry._callback import deployment
 from dag_retry._errors import ConfigError, CounterError
+from dag_retry.cli.arguments import json_argument
+from dag_retry.cli.connection import REDIS_TIMEOUT
 from dag_retry.cli.doctor import airflow, redis
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import Output, cell, grid
-from dag_retry.cli.session import REDIS_TRY, json_argument
 
 _STYLES = {"ok": "green", "unknown": "bright_black", "warning": "yellow", "fault": "bold red"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
-    parser.add_argument("dag_id", nargs="?", help="a Dag: may its runs be cleared, and which callbacks are attached?")
+    """Add the verb's arguments."""
+    parser.add_argument("dag_id", nargs="?", help="a Dag whose callbacks, and the right to clear it, are checked too")
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
+    """Run the verb, and return the exit code."""
     found: list[Finding] = []
     now: int | None = None
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(closing(deployment.connect(timeout=REDIS_TRY)))
+            client = stack.enter_context(closing(deployment.connect(timeout=REDIS_TIMEOUT)))
             found += redis.examine(client)
             now = deployment.overview(client).now()
         except (ConfigError, CounterError) as error:

@@ -1,4 +1,4 @@
-"""List runs: what needs a human and what is retried now, or all of one index."""
+"""List the runs that need a human and the runs that are retried now, or another list of runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from dag_retry._redis.overview import List
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
+from dag_retry.cli.arguments import age, dag_argument, json_argument, limit_argument
+from dag_retry.cli.connection import connected
 from dag_retry.cli.output import Output, runs
-from dag_retry.cli.session import age, connected, dag_argument, json_argument, limit_argument
 
 _WHICH: dict[str, tuple[List, ...]] = {
     "open": ("attention", "active"),
@@ -21,14 +22,14 @@ _WHICH: dict[str, tuple[List, ...]] = {
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
+    """Add the verb's arguments."""
     parser.add_argument(
         "which",
         nargs="?",
         choices=_WHICH,
         default="open",
-        help="attention: needs a human; active: retried now; open (the default): both; overdue: somebody should "
-        "have looked; recent: what changed last, as the newest 10,000 events have it",
+        help="attention: runs that need a human; active: runs that are retried now; open (the default): both; "
+        "overdue: runs that are due and that nobody has taken; recent: the runs of the newest 10,000 events",
     )
     dag_argument(parser)
     parser.add_argument(
@@ -36,18 +37,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         dest="statuses",
         choices=[status.value for status in Status],
-        help="only in this status; repeatable",
+        help="only runs in this status; repeatable",
     )
-    parser.add_argument("--since", type=age, metavar="AGE", help="only what changed since, e.g. 15m, 2h, 30d ago")
-    parser.add_argument("--until", type=age, metavar="AGE", help="only what has not changed since")
+    parser.add_argument("--since", type=age, metavar="AGE", help="only runs that changed in this time: 15m, 2h, 30d")
+    parser.add_argument("--until", type=age, metavar="AGE", help="only runs that have not changed in this time")
     limit_argument(parser, 100)
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
-    with connected() as session:
-        now = session.overview.now()
+    """Run the verb, and return the exit code."""
+    with connected() as (overview, _):
+        now = overview.now()
         filters: dict[str, Any] = {
             "dag_ids": args.dag_ids,
             "statuses": args.statuses,
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         for index in _WHICH[args.which]:
             offset: int | None = 0
             while offset is not None and len(found) < args.limit:
-                page = session.overview.runs(index, **filters, offset=offset, limit=args.limit - len(found))
+                page = overview.runs(index, **filters, offset=offset, limit=args.limit - len(found))
                 found += page.runs
                 offset = page.offset
             more = more or offset is not None

@@ -1,6 +1,6 @@
-"""Migrate from Airflow's how-to: list the Variables in which it counts attempts, and remove leftovers.
+"""List the Variables in which Airflow's how-to counts attempts, and remove those that are left over.
 
-When a run in flight fails, ``dag_retry.recipe`` takes its attempts over by itself.
+When a queued or running run fails, dag_retry.recipe takes its attempts over by itself.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ from rich.table import Table
 
 from dag_retry._airflow import settings
 from dag_retry._airflow.deadline import Deadline
+from dag_retry.cli.arguments import json_argument
 from dag_retry.cli.output import Output
-from dag_retry.cli.session import json_argument
 
 _SECONDS = 300.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
-    parser.add_argument("--remove", action="store_true", help="delete those whose run is not queued or running")
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "--remove", action="store_true", help="delete the Variables whose run is neither queued nor running"
+    )
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
-    from dag_retry._airflow.client import Client
+    """Run the verb, and return the exit code."""
+    from dag_retry._airflow.client import ApiClient
     from dag_retry.cli.variables import Variables
 
-    with Client(settings.api(), Deadline(_SECONDS)) as client:
+    with ApiClient(settings.api(), Deadline(_SECONDS)) as client:
         variables = Variables(client)
         found = list(variables.leftovers())
         removed = {each.name for each in found if args.remove and not each.in_flight}

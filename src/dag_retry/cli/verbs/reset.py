@@ -1,23 +1,24 @@
-"""Reset the attempts of a run: a fresh budget, whatever it has used."""
+"""Reset the attempts of a run: it has a fresh budget, however many attempts it has used."""
 
 from __future__ import annotations
 
 import argparse
 
+from dag_retry.cli.arguments import json_argument, run_arguments
+from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
-from dag_retry.cli.session import connected, json_argument, operator, run_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
+    """Add the verb's arguments."""
     run_arguments(parser)
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
-    with connected() as session:
-        done = session.counter.reset(args.dag_id, args.run_id, holder=operator())
+    """Run the verb, and return the exit code."""
+    with connected() as (_, counter):
+        done = counter.reset(args.dag_id, args.run_id, holder=operator())
     return out.answer(
         args.dag_id, args.run_id, "its attempts are counted anew" if done else "never failed, or long ago", done=done
     )

@@ -1,4 +1,4 @@
-"""Retry a run now: one that waits is due at once, one that has ended is cleared, as a person does it."""
+"""Retry a run now: a run that waits is due at once, and a run that has ended is cleared, as if by hand."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from dag_retry._callback.waiting import SWEEPER_DAG
 from dag_retry._errors import DagRetryError
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
+from dag_retry.cli.arguments import json_argument, run_arguments
+from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
-from dag_retry.cli.session import connected, json_argument, operator, run_arguments
 
 _SECONDS = 30.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
+    """Add the verb's arguments."""
     run_arguments(parser)
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
+    """Run the verb, and return the exit code."""
     named = (args.dag_id, args.run_id)
-    with connected() as session:
-        record = session.overview.run(*named)
-        now = session.overview.now()
+    with connected() as (overview, counter):
+        record = overview.run(*named)
+        now = overview.now()
         if isinstance(record, RunRecord) and record.status is Status.WAITING:
-            if not session.counter.hasten(*named, holder=operator()):
+            if not counter.hasten(*named, holder=operator()):
                 return out.answer(*named, "changed meanwhile: look again", done=False)
             return out.answer(*named, f"due now, for {_call_sweeper(now)}", done=True)
     if record is None:
         return out.answer(*named, "never failed, or long ago", done=False)
     if isinstance(record, Unreadable):
         return out.answer(*named, f"unreadable: {record.why}", done=False)
-    # A claim past its lease is nobody's any more.
+    # Nobody holds a claim whose lease is over.
     if record.status is Status.RETRYING or (record.status is Status.CLAIMED and record.due_at > now):
         return out.answer(*named, f"{record.status.value}: it is retried already", done=False)
 
     from dag_retry._airflow.api import AirflowApi
 
     with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
-        # Somebody may have cleared it: the record learns of that only when the run ends.
+        # Somebody may have cleared the run. The record does not change before the run ends.
         state = api.state(*named)
         if state in ("queued", "running"):
             return out.answer(*named, f"it is {state} already", done=False)
@@ -53,7 +54,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _call_sweeper(now: int) -> str:
-    """Have the sweeper's Dag run, if there is one, and say who sweeps."""
+    """Make a run of the sweeper's Dag, if there is such a Dag, and return what will clear the run.
+
+    :param now: Redis's time, in ms.
+    """
     from dag_retry._airflow.api import AirflowApi
 
     at = datetime.fromtimestamp(now / 1000, tz=timezone.utc)

@@ -1,4 +1,4 @@
-"""Show one run: its record, and its attempts as a timeline."""
+"""Show one run: its record, and the timeline of its attempts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from itertools import groupby
 
 from dag_retry._reasons import reason_of
 from dag_retry._redis.views import Event, Unreadable
+from dag_retry.cli.arguments import json_argument, run_arguments
+from dag_retry.cli.connection import connected
 from dag_retry.cli.output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
-from dag_retry.cli.session import connected, json_argument, run_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
+    """Add the verb's arguments."""
     run_arguments(parser)
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
-    with connected() as session:
-        record = session.overview.run(args.dag_id, args.run_id)
-        timeline = session.overview.timeline(args.dag_id, args.run_id)
-        now = session.overview.now()
+    """Run the verb, and return the exit code."""
+    with connected() as (overview, _):
+        record = overview.run(args.dag_id, args.run_id)
+        timeline = overview.timeline(args.dag_id, args.run_id)
+        now = overview.now()
     named = f"{args.dag_id} {args.run_id}"
     if record is None:
         out.show({"record": None, "timeline": timeline}, cell(f"{named}: never failed, or long ago"))
@@ -54,11 +55,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _rows(timeline: Iterable[Event]) -> Iterator[tuple[object, ...]]:
-    """Yield a row for each event; what was lost to the same winner is one row."""
+    """Yield a row for each event. Callbacks that lost to the same winner share a row."""
     before: int | None = None
     for _, group in groupby(timeline, lambda event: (event.event, event.reason, event.generation, event.attempt)):
         first, *others = group
-        # Only those that lose are many: anything else that is met twice is told twice.
+        # Only losers can be many. Any other event has a row of its own, even if it came twice.
         for event in [first] if first.event == "lost" else [first, *others]:
             times = f" x {len(others) + 1}" if others and event.event == "lost" else ""
             yield (

@@ -1,6 +1,6 @@
-"""Sweep, until stopped: clear runs whose delay is over, finish what dead callbacks left, find lost ones.
+"""Sweep until stopped: clear runs whose delay is over, finish what dead callbacks left, and find unclaimed failures.
 
-Any number may run at once. SIGTERM and Ctrl-C end it once what is in hand is done.
+Any number of sweepers may run at once. SIGTERM and Ctrl-C stop a sweeper when it has finished the run in hand.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ import logging
 import sys
 from datetime import timedelta
 
+from dag_retry.cli.arguments import age
 from dag_retry.cli.output import Output
-from dag_retry.cli.session import age
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
-    parser.add_argument("--once", action="store_true", help="one sweep, and no more")
+    """Add the verb's arguments."""
+    parser.add_argument("--once", action="store_true", help="sweep once, and stop")
     parser.add_argument(
-        "--interval", type=age, default=age("1s"), metavar="AGE", help="between two looks at what is due (default: 1s)"
+        "--interval",
+        type=age,
+        default=age("1s"),
+        metavar="AGE",
+        help="the longest wait before the next look at what is due (default: 1s)",
     )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
+    """Run the verb, and return the exit code."""
     from dag_retry.sweeper.service import serve, sweep_once
 
     log = logging.getLogger("dag_retry")

@@ -1,6 +1,6 @@
-"""Watch: what is open, and the latest events, until stopped.
+"""Watch the runs that are open, and the latest events, until stopped.
 
-Where nobody looks at the output, or with --json, each event is a line as it comes.
+With --json, or if the output is no terminal, print a line for each event as it comes.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from rich.live import Live
 
 from dag_retry._redis.keys import Index
 from dag_retry._redis.overview import Overview
+from dag_retry.cli.arguments import dag_argument, json_argument, positive
+from dag_retry.cli.connection import connected
 from dag_retry.cli.output import EVENT_HEADS, Output, at, event_row, grid, runs
-from dag_retry.cli.session import connected, dag_argument, json_argument, positive
 
 _EVENTS = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what it takes."""
+    """Add the verb's arguments."""
     dag_argument(parser)
-    parser.add_argument("--interval", type=positive, default=2, help="seconds from look to look (default: 2)")
+    parser.add_argument("--interval", type=positive, default=2, help="seconds between two looks (default: 2)")
     json_argument(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Do it."""
-    with connected() as session:
+    """Run the verb, and return the exit code."""
+    with connected() as (overview, _):
         if out.as_json or not out.console.is_terminal:
-            return _follow(session.overview, args, out)
+            return _follow(overview, args, out)
         with Live(console=out.console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(_screen(session.overview, args.dag_ids, out.console.height), refresh=True)
+                live.update(_screen(overview, args.dag_ids, out.console.height), refresh=True)
                 time.sleep(args.interval)
 
 

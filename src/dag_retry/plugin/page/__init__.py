@@ -1,1 +1,1 @@
-"""The page "Dag retries": an app in Airflow's API server."""
+"""The page "Dag retries", an app in Airflow's API server."""

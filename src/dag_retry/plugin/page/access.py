@@ -1,4 +1,4 @@
-"""Who may see and do what on the page: Airflow's auth manager says."""
+"""What a user may see and do on the page. Airflow's auth manager decides."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dag_retry._airflow import sdk
 
 
 class Access:
-    """What the user of one request may do with the runs of which Dags.
+    """What the user of one request may do with the runs of each Dag.
 
-    :param user: as Airflow knows them by cookie or token.
+    :param user: the user, whom Airflow knows by a cookie or a token.
     """
 
     def __init__(self, user: GetUserDep) -> None:
@@ -30,26 +30,35 @@ class Access:
 
     @cached_property
     def readable(self) -> set[str]:
-        """The Dags that the user may read. One that Airflow knows no more is nobody's."""
+        """The Dags that the user may read. Nobody may read a Dag that Airflow has deleted."""
         return get_auth_manager().get_authorized_dag_ids(user=self._user, method="GET")
 
     def look_up(self, dag_ids: Iterable[str]) -> None:
-        """Ask once for the teams of all these Dags."""
+        """Ask for the teams of all these Dags in one query.
+
+        :param dag_ids: the Dags.
+        """
         wanted = sorted(set(dag_ids) - self._teams.keys())
         if wanted:
             self._teams |= dict.fromkeys(wanted) | DagModel.get_dag_id_to_team_name_mapping(wanted)
 
     def may(self, method: Literal["GET", "PUT"], dag_id: str) -> bool:
-        """Tell whether the user may read (GET) or edit (PUT) runs of this Dag.
+        """Return whether the user may read (GET) or edit (PUT) the runs of a Dag.
 
-        To read a Dag is not to read its runs: FAB's roles tell them apart.
+        A user who may read a Dag may still lack the right to read its runs: FAB's roles have a permission for each.
+
+        :param method: ``GET`` or ``PUT``.
+        :param dag_id: the Dag.
         """
         if (method, dag_id) not in self._answers:
             self._answers[method, dag_id] = self._ask(method, DagAccessEntity.RUN, dag_id)
         return self._answers[method, dag_id]
 
     def may_audit(self, dag_id: str) -> bool:
-        """Tell whether the user may read the audit log of this Dag."""
+        """Return whether the user may read the audit log of a Dag.
+
+        :param dag_id: the Dag.
+        """
         return self._ask("GET", DagAccessEntity.AUDIT_LOG, dag_id)
 
     def _ask(self, method: Literal["GET", "PUT"], entity: DagAccessEntity, dag_id: str) -> bool:
@@ -63,22 +72,25 @@ class Access:
 AccessDep = Annotated[Access, Depends()]
 
 HEADER = "X-Dag-Retry"
-"""What only our own page sends: another site's script may not, unless this server says so (CORS), and it does not."""
+"""The header that our own page sends. A script of another site may send it only if this server allows that by CORS."""
 
 
 async def same_site(request: Request) -> None:
-    """Refuse what a page of another site could have made a logged-in browser send.
+    """Refuse a request that a page of another site could have made a logged-in browser send.
 
-    Nor is there a body: nothing in it must be taken for what was allowed, or be logged in its place.
+    A body is refused too, so that neither Airflow's permission check nor its audit log can read other ids from it.
 
-    :raises HTTPException: it may come from elsewhere.
+    :param request: the request.
+    :raises HTTPException: the request may come from another site, or has a body.
     """
     if HEADER not in request.headers:
-        raise HTTPException(HTTPStatus.FORBIDDEN, f"send the header {HEADER}: it tells our page from another site's")
+        raise HTTPException(HTTPStatus.FORBIDDEN, f"send the header {HEADER}: only Airflow's own page sends it")
     fetched_from = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
     own = {request.headers.get("Host"), urlsplit(sdk.base_url() or "").netloc}
     if fetched_from != "same-origin" or (origin is not None and urlsplit(origin).netloc not in own):
-        raise HTTPException(HTTPStatus.FORBIDDEN, f"this came from {origin or 'another site'}: use Airflow's own page")
+        raise HTTPException(
+            HTTPStatus.FORBIDDEN, f"the request came from {origin or 'another site'}: use Airflow's own page"
+        )
     if await request.body():
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "send no body: dag_id and run_id stand in the query")
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "send no body: put dag_id and run_id into the query")

@@ -1,4 +1,4 @@
-"""The page's app, which Airflow mounts at ``/dag-retry``: files, and the JSON that they ask for."""
+"""The app of the page, which Airflow mounts at ``/dag-retry``: the files of the page, and the JSON that they load."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ STATIC = Path(__file__).parent / "static"
 FILES = {file.name: file for file in STATIC.iterdir()}
 FILES |= {"": FILES["index.html"], "run": FILES["run.html"]}
 
-# Seconds for each try of a call of Redis.
-_REDIS_TRY = 1.0
+# Seconds that Redis has for each connect and each answer.
+_REDIS_TIMEOUT = 1.0
 
 HEADERS = {
     # The page loads only its own files. So no dag_id and no error text can become a script, a style or a form.
@@ -63,16 +63,16 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
 
 @app.exception_handler(DagRetryError)
 async def _say_why(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503 where Redis is away or a setting is wrong: the message says what to do."""
+    """Answer 503 if Redis does not answer or a setting is wrong. The message says what to do."""
     return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @app.exception_handler(HTTPStatus.UNAUTHORIZED)
 async def _log_in(request: Request, error: HTTPException) -> Response:
-    """Send a browser that asks for a page to Airflow's login, and back. A request for data is refused."""
+    """Send a browser that asks for a page to Airflow's login, which sends it back. Refuse any other request."""
     if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
         return await http_exception_handler(request, error)
-    # The root path is where Airflow is reached, and our prefix. All pages lie right below it.
+    # The root path is Airflow's own path and our prefix. All pages lie right below the root path.
     here = f"{request.scope['root_path']}/{request.path_params.get('name', '')}"
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"../api/v2/auth/login?next={quote(here + query, safe='')}", HTTPStatus.SEE_OTHER)
@@ -80,11 +80,11 @@ async def _log_in(request: Request, error: HTTPException) -> Response:
 
 @lru_cache(maxsize=1)
 def _client(url: str) -> Client:
-    """Return one client, with its pool of connections, for all requests: as long as the URL stays the same."""
-    return deployment.connect(timeout=_REDIS_TRY)
+    """Return the client that all requests share, with its pool of connections, until the URL changes."""
+    return deployment.connect(timeout=_REDIS_TIMEOUT)
 
 
-# Each request reads the settings: a Connection may be edited while the server runs.
+# Each request reads the settings, since somebody may edit a Connection while the server runs.
 def _overview() -> Overview:
     return deployment.overview(_client(settings.redis_url()))
 
@@ -104,16 +104,16 @@ CounterDep = Annotated[AttemptCounter, Depends(_counter)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-# Lists check access row by row: FAB refuses "all Dags" to a user who may read only some.
+# The board checks each row: to a user who may read only some Dags, FAB refuses a request for all Dags.
 @app.get("/api/runs")
 def runs(board: BoardDep, dag: str = "", status: Status | None = None, limit: Limit = 25) -> JSONResponse:
-    """Return what needs a human, what is retrying now, and what changed last."""
+    """Return the runs that need a human, those that are retrying now, and those that changed last."""
     return JSONResponse(board.sections(dag=dag, status=status and status.value, limit=limit))
 
 
 @app.get("/api/recovery")
 def recovery(board: BoardDep, dag: str = "") -> JSONResponse:
-    """Return what became of each Dag's runs in the last 30 days."""
+    """Return for each Dag how the runs that failed in the last 30 days ended."""
     return JSONResponse(board.recovery(dag=dag))
 
 
@@ -123,8 +123,8 @@ def run(board: BoardDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
     return JSONResponse(board.run(dag_id, run_id))
 
 
-# To retry a run, the page calls Airflow's own endpoint as its user. The actions below change what Redis holds, and
-# Airflow's audit log shows them.
+# To retry a run, the page calls Airflow's own endpoint in the user's name. The actions below change a record in Redis.
+# Airflow's audit log shows both.
 def _action(event: str) -> list[Any]:
     return [
         Depends(same_site),
@@ -135,19 +135,19 @@ def _action(event: str) -> list[Any]:
 
 @app.post("/api/hasten", dependencies=_action("hasten"))
 def hasten(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
-    """Have a run that waits cleared now."""
+    """Make a run that waits due now."""
     return _done(counter.hasten(dag_id, run_id, holder=user.get_name()), "this run does not wait (any more)")
 
 
 @app.post("/api/cancel", dependencies=_action("cancel"))
 def cancel(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
-    """Have the failure of a run not retried."""
+    """Cancel the retry of a run."""
     return _done(counter.cancel(dag_id, run_id, holder=user.get_name()), "there is no retry to come (any more)")
 
 
 @app.post("/api/reset", dependencies=_action("reset"))
 def reset(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
-    """Have the attempts of a run counted anew."""
+    """Count the attempts of a run anew."""
     return _done(counter.reset(dag_id, run_id, holder=user.get_name()), "nothing is known of this run (any more)")
 
 
@@ -160,7 +160,7 @@ def _done(done: bool, why_not: str) -> JSONResponse:
 @app.get("/")
 @app.get("/{name}")
 def page(name: str = "") -> FileResponse:
-    """Return one of our files."""
+    """Return a file of the page."""
     file = FILES.get(name)
     if file is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)

@@ -1,4 +1,4 @@
-"""What the page shows, from Redis and from Airflow's own database: only what its user may read."""
+"""What the page shows, from Redis and Airflow's database. A user sees only the runs that they may read."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
 
 OVERDUE = timedelta(minutes=1)
-"""How late a retry may be before the page says that nobody sees to it. A sweeper comes by every few seconds."""
+"""How late a retry may be before the page calls it overdue. A sweeper looks every second, or every minute as a Dag."""
 WINDOW = timedelta(days=30)
-"""Over which the recovery rate is told; as long as Redis keeps the indexes at least."""
+"""The recovery rate counts the runs that have an event in this time. Redis keeps the newest 10,000 events."""
 
-# How a clear by hand stands in Airflow's audit log (the endpoints' names).
+# The events of a clear in Airflow's audit log. They are the names of the endpoints.
 _CLEARS = ("clear_dag_run", "post_clear_task_instances")
 _MS = timedelta(milliseconds=1)
 
 Section: TypeAlias = Literal["attention", "active", "recent"]
 
-# Which statuses each section shows. An ending that was not told yet is active as well, and stands in `attention`.
+# The statuses of each section. Without a filter, `recent` shows runs in every status. A run whose ending was not told
+# yet is in the index `active` too, and the page shows it in `attention`.
 _HELD: dict[Section, frozenset[str]] = {
     "attention": frozenset({"exhausted", "blocked", "skipped", "unclaimed"}),
     "active": frozenset({"waiting", "claimed", "retrying"}),
     "recent": frozenset({"succeeded"}),
 }
 
-# What became of a run, in the three words of the page's recovery rate.
+# The statuses that the recovery rate counts together.
 _OUTCOMES = {"active": _HELD["active"], "attention": _HELD["attention"], "succeeded": _HELD["recent"]}
 
 Row = dict[str, Any]
 
 
 class Board:
-    """The rows for one user.
+    """What the page shows to one user.
 
-    Every method raises :class:`CounterError` where Redis is away.
+    Every method raises :class:`CounterError` if Redis is unreachable or refuses.
 
-    :param overview: of Redis.
-    :param access: of the user.
-    :param session: of Airflow's database.
+    :param overview: reads Redis.
+    :param access: what the user may do.
+    :param session: a session with Airflow's database.
     """
 
     def __init__(self, overview: Overview, access: Access, session: Session) -> None:
@@ -59,18 +60,19 @@ class Board:
         self._session = session
 
     def sections(self, *, dag: str = "", status: str | None = None, limit: int = 25) -> dict[str, Any]:
-        """Return what needs a human, what is retrying now, and what changed last, with how many there are.
+        """Return the runs that need a human, those that are retrying now, and those that changed last.
 
-        :param dag: only Dags whose id holds this, in whatever case.
-        :param status: only runs in this status.
-        :param limit: how many rows of each.
+        :param dag: only runs of Dags whose id contains this text, in any case.
+        :param status: only runs in this status; None for all.
+        :param limit: how many rows each section has at most.
+        :return: Redis's time in ms, the rows of each section, and the sections that have more rows.
         """
         dag_ids = self._dag_ids(dag)
         statuses = None if status is None else {status}
         now = self._overview.now()
         late = now - OVERDUE // _MS
         read = partial(self._overview.runs, dag_ids=dag_ids, limit=limit)
-        # Where one status is asked for, it stands in one index; those that are over are in `recent` alone.
+        # A status belongs to one section.
         wanted = {name for name, held in _HELD.items() if status is None or status in held}
         pages: dict[str, Page] = dict.fromkeys(_HELD, Page([], None))
         for name in wanted:
@@ -80,7 +82,7 @@ class Board:
             name: [rows[run] for record in page.runs if (run := (record.dag_id, record.run_id)) in rows]
             for name, page in pages.items()
         }
-        # Who is due soonest stands first, so that all that are overdue are on the first page.
+        # The run that is due soonest is the first. So the first page holds all overdue runs.
         overdue = [row for row in sections["active"] if row.get("overdue")]
         sections["attention"] = overdue + sections["attention"]
         sections["active"] = [row for row in sections["active"] if not row.get("overdue")]
@@ -88,9 +90,9 @@ class Board:
         return {"now": now, "sections": sections, "more": more}
 
     def recovery(self, *, dag: str = "") -> list[dict[str, Any]]:
-        """Return per Dag how many of the runs that failed in the last 30 days succeeded, need a human, or are retrying.
+        """Return for each Dag how many of the runs that failed recently succeeded, need a human, or are retrying.
 
-        :param dag: only Dags whose id holds this.
+        :param dag: only Dags whose id contains this text, in any case.
         """
         since = self._overview.now() - WINDOW // _MS
         outcomes = self._overview.outcomes(since=since, dag_ids=self._dag_ids(dag))
@@ -105,10 +107,11 @@ class Board:
         ]
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """Return all that is known of one run; its row is None where it never failed.
+        """Return all that is known of one run.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
+        :return: Redis's time in ms, the row (None if the run never failed), the events, and the clears by hand.
         """
         now = self._overview.now()
         record = self._overview.run(dag_id, run_id)
@@ -141,7 +144,7 @@ class Board:
         }
 
     def _airflow(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return what Airflow knows of these runs; one that is gone is missing."""
+        """Return the state and the clear_number of each of these runs. A run that Airflow has deleted is left out."""
         if not runs:
             return {}
         found = self._session.execute(

@@ -1,4 +1,4 @@
-"""Who cleared a run besides us."""
+"""The clears of a run that people made by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dag_retry._redis.views import Event
 
-# Redis's clock and the database's may differ by so much.
+# In ms. Redis's clock and the database's may differ by so much.
 _SKEW = timedelta(seconds=5) // timedelta(milliseconds=1)
 
 
@@ -16,7 +16,7 @@ class Clear(NamedTuple):
     """A clear in Airflow's audit log.
 
     :param at: when, in ms since the epoch by the database's clock.
-    :param who: whose credentials it bore.
+    :param who: the user whose credentials the request had.
     """
 
     at: int
@@ -26,11 +26,11 @@ class Clear(NamedTuple):
 def by_hand(clears: Iterable[Clear], events: Iterable[Event]) -> list[Clear]:
     """Return the clears that were not ours, the oldest first.
 
-    Ours is, for each claim that was confirmed, the one nearest to its confirmation: a person may clear a run that has
-    failed again a second later, and the claim before it may have waited for an hour.
+    Each claim that was confirmed has one clear of ours: the one nearest to its confirmation. A person may clear the
+    run a second later, after it has failed again. Before the clear, the claim may have waited for an hour.
 
-    :param clears: all that the audit log has of the run.
-    :param events: the run's timeline.
+    :param clears: the clears of the run that the audit log holds.
+    :param events: the timeline of the run.
     """
     left = sorted(clears)
     claimed = 0

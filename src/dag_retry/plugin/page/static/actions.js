@@ -1,15 +1,14 @@
-// What may be done about a run, by whom Airflow lets edit it. Each is asked about first, in the page: the sandbox knows
-// no confirm().
+// The actions on a run, for users who may edit it. A dialog of the page asks first, since Airflow's frame blocks
+// confirm().
 
 import { el } from "./dom.js";
 import { ask } from "./live.js";
-
-const ENDED = ["exhausted", "blocked", "skipped", "unclaimed"];
+import { NEEDS_HUMAN } from "./words.js";
 
 const ACTIONS = {
   retry: {
     text: "Retry",
-    of: (row) => ENDED.includes(row.status) || (row.status === "claimed" && row.overdue),
+    of: (row) => NEEDS_HUMAN.includes(row.status) || (row.status === "claimed" && row.overdue),
     about: "Airflow clears the run, in your name, and it starts again. If it fails again, a fresh budget of attempts begins.",
     act: clear,
     done: "Airflow has cleared it: it starts again.",
@@ -17,23 +16,23 @@ const ACTIONS = {
   hasten: {
     text: "Retry now",
     of: (row) => row.status === "waiting",
-    about: "The attempt that waits is due now, and the sweeper clears the run within seconds.",
+    about: "The attempt does not wait any longer. A sweeper clears the run within seconds.",
     act: (row) => change("hasten", row),
-    done: "It is due now.",
+    done: "The attempt is due now.",
   },
   cancel: {
     text: "Cancel",
     of: (row) => ["waiting", "claimed"].includes(row.status),
-    about: "The attempt to come is not made: the run stays failed until somebody clears it.",
+    about: "The next attempt is cancelled. The run stays failed until somebody clears it.",
     act: (row) => change("cancel", row),
-    done: "It is not retried any more.",
+    done: "The next attempt is cancelled.",
   },
   reset: {
     text: "Reset",
-    of: (row) => row.status === "retrying" || ENDED.includes(row.status),
-    about: "Its attempts are counted anew, from none. Nothing is cleared now.",
+    of: (row) => row.status === "retrying" || NEEDS_HUMAN.includes(row.status),
+    about: "The attempts of the run are counted anew, from 0. Nothing is cleared now.",
     act: (row) => change("reset", row),
-    done: "Its budget is fresh.",
+    done: "The run has a fresh budget.",
   },
 };
 
@@ -42,8 +41,8 @@ function change(verb, row) {
   return ask(`api/${verb}`, query, { method: "POST", headers: { "X-Dag-Retry": "page" } });
 }
 
-// Ids that fit no path of the API: browsers fold dots, `~` means all, and Airflow takes no slash in any form. Airflow 3.3
-// takes ids in a body as well.
+// Some ids fit no path of the API: browsers fold dots, `~` means all, and Airflow takes no slash in any form. Airflow 3.3
+// takes such ids in a body.
 const fits = (id) => !["", ".", "..", "~"].includes(id) && !id.includes("/");
 
 function clear(row) {

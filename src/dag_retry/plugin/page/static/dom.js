@@ -1,4 +1,4 @@
-// Elements whose text is only ever text: a dag_id or an error full of HTML stays what it is.
+// Elements. HTML in a dag_id or an error is shown as text.
 
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -11,7 +11,7 @@ export function el(tag, properties = {}, ...children) {
   return made;
 }
 
-// Shows these items, each made once and made anew only where it changed: focus and selection stay.
+// Shows a list of items. An element is made anew only if its item has changed, so focus and selection stay.
 export function keyed(parent, items, key, make) {
   const before = parent.made ?? new Map();
   const now = new Map();

@@ -1,4 +1,4 @@
-// Asks the server, and again every few seconds while anybody looks.
+// Requests to the server, repeated every few seconds while the page is visible.
 
 import { el } from "./dom.js";
 import { setNow } from "./time.js";
@@ -16,7 +16,7 @@ function said(body) {
   return typeof body.detail === "string" ? body.detail : body.detail && JSON.stringify(body.detail);
 }
 
-// Shows what went wrong above all else, and what was there before below it.
+// Shows an error above the page, or hides the last one. The old content stays below, dimmed.
 function show(error) {
   const banner = document.getElementById("banner");
   banner.hidden = error === null;
@@ -30,7 +30,7 @@ function show(error) {
   banner.replaceChildren(el("strong", {}, title), el("p", {}, why[error.status] ?? error.message));
 }
 
-// Calls `load` now and every few seconds; returns how to call it at once.
+// Calls `load` now and every few seconds. Returns a function that calls `load` at once.
 export function poll(load) {
   const live = document.getElementById("live");
   let timer, asked = 0;
@@ -56,7 +56,7 @@ export function poll(load) {
   return again;
 }
 
-// Airflow's UI lies above us: in a frame its links open around it, for the sandbox lets us go nowhere else.
+// A link to Airflow's UI. If the page is in Airflow's frame, the link opens outside it: the sandbox forbids all else.
 export function airflowLink(path, text) {
   const href = new URL(`../${path}`, location.href).href;
   const link = el("a", { href, className: "airflow" }, text);

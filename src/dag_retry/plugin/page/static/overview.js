@@ -1,4 +1,4 @@
-// The page under Browse: what needs a human first.
+// The page under Browse. The runs that need a human come first.
 
 import "./theme.js";
 import { actions } from "./actions.js";
@@ -81,7 +81,7 @@ function only(dagId) {
   recovery();
 }
 
-let asked = 0; // when, since it changes slowly
+let asked = 0; // when the recovery rate was asked for last; it changes slowly
 
 async function recovery() {
   if (Date.now() - asked < 30000) return;

@@ -1,4 +1,4 @@
-// What both pages show of a run.
+// The parts that both pages show of a run.
 
 import { el } from "./dom.js";
 import { status } from "./words.js";

@@ -1,4 +1,4 @@
-// The tab on a Dag run: who failed, who won, how many were turned away, and what became of the clear.
+// The tab on a Dag run: which task failed, which callback won, how many callbacks lost, and how the clear ended.
 
 import "./theme.js";
 import { actions } from "./actions.js";
@@ -18,20 +18,21 @@ const told = (...children) => el("span", {}, ...children);
 const TOLD = {
   won: (event) => ["won", told(failedTask(event), " failed: attempt ", el("b", {}, `${event.attempt} of ${event.max_attempts}`), " was won by ", who(event),
     event.why && `, ${event.why}`)],
-  taken_over: (event) => ["won", told("Taken over by ", who(event), ": the winner died before it was done")],
-  cleared: (event) => ["cleared", told(event.reason === "already_cleared" ? "Found cleared by somebody else: nothing was sent" : "Cleared: Airflow answered HTTP 200")],
+  taken_over: (event) => ["won", told("Taken over by ", who(event), ": the winner died before it had finished")],
+  cleared: (event) => ["cleared", told(event.reason === "already_cleared" ? "Somebody else had cleared the run: nothing was sent" : "Cleared: Airflow answered HTTP 200")],
   succeeded: () => ["succeeded", told(el("b", {}, "The run succeeded"))],
   exhausted: (event) => ["failed", told(failedTask(event), " failed: ", el("b", {}, "gave up"), `, ${event.why}`)],
   blocked: (event) => ["failed", told(el("b", {}, "Blocked"), `: ${event.why}`)],
   skipped: (event) => ["failed", event.reason === "cancelled" ? told(el("b", {}, "Cancelled"), " by ", el("b", {}, event.holder || "hand")) : told(failedTask(event), " failed: ", el("b", {}, "not retried"), `, ${event.why}`)],
   unclaimed: (event) => ["failed", told(el("b", {}, "Missed"), `: ${event.why}`)],
-  unconfirmed: () => ["cleared", told("Cleared, and that was not recorded: the winner may have died after it")],
-  hastened: (event) => ["by-hand", told("Due at once, by ", el("b", {}, event.holder || "hand"))],
+  unconfirmed: () => ["cleared", told("Cleared, but not recorded: the winner may have died after the clear")],
+  hastened: (event) => ["by-hand", told("Made due at once, by ", el("b", {}, event.holder || "hand"))],
   reset: (event) => ["by-hand", told("Attempts counted anew, by ", el("b", {}, event.holder || "hand"))],
   by_hand: (event) => ["by-hand", told("Cleared by ", el("b", {}, event.who ?? "hand"))],
 };
 
-// The losers of a generation in one line, and a clear by hand wherever the generations leave a gap.
+// The lines of the timeline. The callbacks of a generation that lost share a line. A gap between generations is a clear by
+// hand.
 function timeline({ row, events, by_hand: known, airflow }) {
   const lines = [];
   const named = [...known].sort((a, b) => a.at - b.at);
@@ -46,8 +47,8 @@ function timeline({ row, events, by_hand: known, airflow }) {
       lines.push({ event: "by_hand", ...(at >= 0 ? named.splice(at, 1)[0] : {}) });
     }
   };
-  let next = events.length ? events[0].generation : 0; // the generation that the clears so far account for
-  let open = false; // whether somebody has won whose clear was not confirmed
+  let next = events.length ? events[0].generation : 0; // the generation after the clears so far
+  let open = false; // whether a claim was won whose clear was not confirmed
   for (const event of events) {
     if (event.event === "lost") {
       const last = lines.findLast((line) => line.generation === event.generation && line.event !== "by_hand") ?? { lost: [] };
@@ -65,7 +66,7 @@ function timeline({ row, events, by_hand: known, airflow }) {
   return lines.map((line, place) => ({ ...line, place, total: Math.max(line.lost?.length ?? 0, line === counted ? row.lost : 0) }));
 }
 
-// The stream keeps the first few losers of a generation; the record counts all of them.
+// The stream has events of the first few callbacks that lost. The record counts all of them.
 function losers(lost, total) {
   const count = new Map();
   for (const event of lost) {
@@ -84,7 +85,7 @@ function entry(line) {
 }
 
 function summary({ row, airflow }) {
-  if (!row) return [el("p", { className: "empty" }, "This run has never failed, or that was too long ago: nothing is known of it.")];
+  if (!row) return [el("p", { className: "empty" }, "This run has never failed, or its record has expired.")];
   const done = handled(row);
   const facts = [
     ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
@@ -100,7 +101,7 @@ function summary({ row, airflow }) {
   ];
 }
 
-// On its tab Airflow names the run above us.
+// Above its tab, Airflow shows the ids itself.
 if (parent === window || !parent.location.pathname.includes("/runs/")) {
   document.getElementById("which").append(
     el("a", { href: ".", className: "back" }, "‹ Dag retries"),

@@ -1,4 +1,4 @@
-// Light or dark: as Airflow's UI around us, which may lie in another frame, or as the system where we stand alone.
+// The theme, light or dark. In Airflow's frame it follows Airflow's UI, else the system.
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 
@@ -6,7 +6,7 @@ function around() {
   try {
     return parent === window ? null : parent.document.documentElement;
   } catch {
-    return null; // a frame of another site
+    return null; // The page is in a frame of another site.
   }
 }
 

@@ -1,8 +1,8 @@
-// Times by Redis's clock, in words that change by themselves.
+// Times by Redis's clock, in words that keep up with the clock.
 
 import { el } from "./dom.js";
 
-let ahead = 0; // of this machine's clock, ms
+let ahead = 0; // how far Redis's clock is ahead of this machine's, in ms
 
 export function setNow(now) {
   ahead = now - Date.now();
@@ -34,7 +34,7 @@ function update(element) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// A time in words: `ago`, `late`, or a `countdown`.
+// A time in one of the forms `ago`, `late` and `countdown`.
 export function time(at, form) {
   const date = new Date(at);
   const element = el("time", { dateTime: date.toISOString(), title: zoned(at, { dateStyle: "short", timeStyle: "medium" }), dataset: { at, form } });
@@ -42,7 +42,7 @@ export function time(at, form) {
   return element;
 }
 
-// In the time zone chosen in Airflow's UI, and with the day where that is another one.
+// A time in the time zone that the user has chosen in Airflow's UI.
 function zoned(at, style) {
   let timeZone;
   try {
@@ -53,6 +53,7 @@ function zoned(at, style) {
   }
 }
 
+// A time of day, with the date if it is not today.
 export function exact(at) {
   const full = zoned(at, { dateStyle: "short", timeStyle: "medium" });
   const [day] = zoned(Date.now(), { dateStyle: "short" }).split(" ");

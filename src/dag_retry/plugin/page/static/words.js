@@ -1,4 +1,4 @@
-// Statuses and events in the words of whoever is on call.
+// The words that the page shows for statuses and levels.
 
 export const STATUSES = {
   waiting: "waiting",
@@ -12,21 +12,23 @@ export const STATUSES = {
   unreadable: "unreadable",
 };
 
+export const NEEDS_HUMAN = ["exhausted", "blocked", "skipped", "unclaimed"];
+
 export const status = (row) => STATUSES[row.status] ?? row.status;
 
 export function task(of) {
   return of.map_index >= 0 ? `${of.task_id} [${of.map_index}]` : of.task_id;
 }
 
-// Whether a person has cleared the run since, or set its state: then nobody needs to.
+// Returns what a person has done about the run since it ended, or null: it then needs no other human.
 export function handled(row) {
-  if (!row.airflow || !["exhausted", "blocked", "skipped", "unclaimed"].includes(row.status)) return null;
+  if (!row.airflow || !NEEDS_HUMAN.includes(row.status)) return null;
   if (row.airflow.state === "success") return "succeeded since";
   if (row.airflow.clear_number > row.generation) return `cleared by hand, ${row.airflow.state}`;
   return null;
 }
 
-// What an overdue run waits for.
-export const LATE = { waiting: "nobody clears it: does a sweeper run?", claimed: "the winner died: does a sweeper run?" };
+// Why a run may be overdue.
+export const LATE = { waiting: "nobody has cleared it: does a sweeper run?", claimed: "the winner died: does a sweeper run?" };
 
 export const LEVELS = { task: "the task’s callback", dag: "the Dag’s callback", sweeper: "the sweeper" };

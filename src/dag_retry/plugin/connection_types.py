@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dag_retry._airflow.options import API_CONNECTION, REDIS_CONNECTION
+
+HOOK_NAMES = {REDIS_CONNECTION: "Dag retry: Redis", API_CONNECTION: "Dag retry: Airflow's REST API"}
+"""The name of each type in Airflow's form."""
+
 
 def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
@@ -11,15 +16,15 @@ def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, 
 
 CONNECTION_TYPES: list[dict[str, Any]] = [
     {
-        "connection-type": "dag_retry_redis",
-        "hook-name": "Dag retry: Redis",
+        "connection-type": REDIS_CONNECTION,
+        "hook-name": HOOK_NAMES[REDIS_CONNECTION],
         "hook-class-name": "dag_retry.plugin.connection_hooks.RedisHook",
         "conn-fields": {
-            "db": _field("Database", "integer", "The database's number; 0 where empty.", minimum=0),
+            "db": _field("Database", "integer", "The number of the database; 0 if empty.", minimum=0),
             "ssl": _field("TLS", "boolean", "Whether the port speaks TLS.", default=False),
-            "ssl_ca_certs": _field("CA file", "string", "PEM file of the CA that alone is trusted."),
-            "ssl_certfile": _field("Certificate file", "string", "PEM file of the client's certificate."),
-            "ssl_keyfile": _field("Key file", "string", "PEM file of the client's key."),
+            "ssl_ca_certs": _field("CA file", "string", "The PEM file of the only CA that is trusted."),
+            "ssl_certfile": _field("Certificate file", "string", "The PEM file of the client's certificate."),
+            "ssl_keyfile": _field("Key file", "string", "The PEM file of the client's key."),
         },
         "ui-field-behaviour": {
             "hidden-fields": ["schema"],
@@ -33,14 +38,14 @@ CONNECTION_TYPES: list[dict[str, Any]] = [
         },
     },
     {
-        "connection-type": "dag_retry_api",
-        "hook-name": "Dag retry: Airflow's REST API",
+        "connection-type": API_CONNECTION,
+        "hook-name": HOOK_NAMES[API_CONNECTION],
         "hook-class-name": "dag_retry.plugin.connection_hooks.ApiHook",
         "conn-fields": {
             "client_id": _field("Client id", "string", "The client that logs in with client_credentials (Keycloak)."),
             "client_secret": _field("Client secret", "string", "The client's secret.", format="password"),
-            "token_path": _field("Token path", "string", "Where a user or client logs in; /auth/token where empty."),
-            "ca_file": _field("CA file", "string", "PEM file of the CA that alone is trusted."),
+            "token_path": _field("Token path", "string", "Where a user or client logs in; /auth/token if empty."),
+            "ca_file": _field("CA file", "string", "The PEM file of the only CA that is trusted."),
             "proxy": _field("Proxy", "string", "http://user:password@proxy.example.com:3128", format="password"),
         },
         "ui-field-behaviour": {
