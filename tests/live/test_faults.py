@@ -93,7 +93,7 @@ def test_an_api_away_for_longer_than_both_levels_leaves_the_claim_due(faulty: Fa
     live.airflow.wait(dag_id, RUN, until=told, steady=0)
     for logs in (live.task_logs(dag_id), live.dag_level_logs(dag_id)):
         assert "attempt 1 of 2 is claimed" in logs
-        assert "if the run stays failed, clear it by hand" in logs
+        assert "If the run stays failed, clear it by hand" in logs
     # Nothing finishes it by itself when the API is back, before something sweeps what is due.
     live.airflow.wait(dag_id, RUN, until=lambda _: proxy.away_for(dag_id) > 60, steady=0)
     proxy.back.add(dag_id)

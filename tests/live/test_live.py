@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.airflow_server import Run
-from tests.live.conftest import RUN, Live, environment
+from tests.live.conftest import ROOT, RUN, Live, environment
 
 pytestmark = pytest.mark.live
 
@@ -201,6 +202,7 @@ def test_every_key_has_a_ttl(live: Live) -> None:
 def test_airflow_3_1_is_refused_with_a_clear_error() -> None:
     python = environment("3.1", "apache-airflow==3.1.8", "2026-04-01T00:00:00Z")
     dag = Path(__file__).parent / "dags" / "single.py"
-    done = subprocess.run([python, dag], capture_output=True, text=True, check=False)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}  # the Dag file imports the demo's barrier
+    done = subprocess.run([python, dag], capture_output=True, text=True, check=False, env=env)
     assert done.returncode != 0
     assert "ConfigError: airflow-dag-retry needs Airflow 3.2 or newer" in done.stderr

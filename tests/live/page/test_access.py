@@ -181,7 +181,7 @@ def test_airflow_shows_what_the_provider_says(site: Site) -> None:
     assert "airflow-dag-retry" in airflow.command("providers", "list")
     config = airflow.command("config", "list", "--section", "dag_retry", "--include-descriptions")
     assert "max_attempts_limit" in config
-    assert "How often a Dag run that fails is cleared" in config
+    assert "How often a failed Dag run is cleared" in config
     forms = {form["connection_type"]: form for form in site.http("GET", "/ui/connections/hook_meta", USERNAME).json()}
     assert forms["dag_retry_redis"]["standard_fields"]["host"]["placeholder"] == "redis.example.com"
     assert forms["dag_retry_redis"]["extra_fields"]["ssl_ca_certs"]["schema"]["title"] == "CA file"
