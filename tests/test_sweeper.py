@@ -54,7 +54,7 @@ def record(retry: DagRetry) -> RunRecord:
 
 def is_due(client: Any) -> None:
     client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", "1")
-    client.zadd("{dag-retry}:v1:due", {"daily_load:run": 1})
+    client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
 
 
 def failed_since(stub: StubApi, age: timedelta = HOUR, **run: Any) -> None:
@@ -70,7 +70,10 @@ class TestSweep:
         assert timedelta(minutes=59) < wait <= HOUR
         assert stub.clears == 0
         is_due(client)
-        assert new().sweep() is None
+        wait = new().sweep()
+        # Next comes the end of the record itself, in 30 days.
+        assert wait is not None
+        assert wait > timedelta(days=29)
         assert stub.clears == 1
         found = record(retry)
         assert (found.status, found.level, found.attempt) == (Status.RETRYING, "sweeper", 1)
@@ -89,10 +92,10 @@ class TestSweep:
         retry.on_failure(task_failed())
         is_due(client)
         first, second, third = new(), new(), new()
-        runs, _ = second._outbox.due()
+        runs, _ = second._due.read()
         assert runs == [RUN]
         first.sweep()
-        assert second._outbox.take(*RUN, holder="second") is None
+        assert second._due.take(*RUN, holder="second") is None
         third.sweep()
         assert stub.clears == 1
 
@@ -153,6 +156,18 @@ class TestSweep:
         assert (found.status, found.level) == (Status.CLAIMED, "sweeper")
         assert found.due_at
 
+    def test_an_index_that_disagrees_does_not_keep_it_busy(
+        self, retry: DagRetry, new: Any, client: Any, stub: StubApi
+    ) -> None:
+        """The index calls a run due that is retried, and one of which there is no record."""
+        retry.on_failure(task_failed())
+        is_due(client)
+        new().sweep()
+        client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1, "daily_load:forgotten": 1})
+        assert new().sweep() > timedelta(days=29)
+        assert stub.clears == 1
+        assert client.zrange("{dag-retry}:v1:active", 0, -1) == ["daily_load:run"]
+
     def test_stops_when_asked_to(self, retry: DagRetry, new: Any, client: Any, stub: StubApi) -> None:
         retry.on_failure(task_failed())
         is_due(client)
@@ -177,7 +192,7 @@ class TestFindUnclaimed:
         failed_since(stub)
         assert new().find_unclaimed() == 1
         found = record(retry)
-        assert (found.status, found.reason) == (Status.UNCLAIMED, "lost_callback")
+        assert (found.status, found.reason) == (Status.UNCLAIMED, "no_callback")
         assert "dag-retry retry daily_load run" in caplog.text
         # It is known now.
         assert new().find_unclaimed() == 0

@@ -11,9 +11,9 @@ from typing import Any
 
 from dag_retry import AttemptCounter
 from dag_retry._redis.connection import connect
-from dag_retry._redis.due import Outbox
+from dag_retry._redis.due import DueRuns
 from tests.benchmark.measuring import Bench, processor_time
-from tests.benchmark.serving import pipelined
+from tests.benchmark.serving import Pipelined
 from tests.benchmark.table import Row
 from tests.servers import RedisServer, until
 
@@ -65,20 +65,20 @@ def rows(bench: Bench) -> Iterator[Row]:
 def _sweep(bench: Bench) -> Row:
     """A sweeper's calls of Redis for each run that is due."""
     with bench.server() as server, closing(connect(server.url, timeout=60)) as client:
-        dead = pipelined(client, lease=timedelta(milliseconds=1))
-        due = sum(dead.claims(bench.run_id() for _ in range(500)) for _ in range(bench.counts.runs // 500))
-        outbox = Outbox(client)
-        most = min(due, 5000)
+        dead = Pipelined(client, lease=timedelta(milliseconds=1))
+        claimed = sum(dead.claims(bench.run_id() for _ in range(500)) for _ in range(bench.counts.runs // 500))
+        counter, due = AttemptCounter(client), DueRuns(client)
+        most = min(claimed, 5000)
         began = time.perf_counter()
         taken = 0
         while taken < most:
-            for run in outbox.due()[0]:
-                claim = outbox.take(*run, holder="sweeper:1")
-                if claim and outbox.renew(claim) and outbox.confirm(claim):
+            for run in due.read()[0]:
+                claim = due.take(*run, holder="sweeper:1")
+                if claim and counter.renew(claim) and counter.confirm(claim):
                     taken += 1
         seconds = time.perf_counter() - began
     return Row(
-        f"runs that a sweeper takes, renews and confirms, of {due:,} that are due",
+        f"runs that a sweeper takes, renews and confirms, of {claimed:,} that are due",
         {"": taken / seconds},
         unit="/s",
         note="Redis only; each also waits for Airflow's API",

@@ -9,7 +9,7 @@ from typing import Any
 
 from dag_retry._redis.connection import connect
 from tests.benchmark.measuring import Bench
-from tests.benchmark.serving import pipelined
+from tests.benchmark.serving import Pipelined
 from tests.benchmark.table import Row
 
 # Runs at once.
@@ -21,24 +21,28 @@ def rows(bench: Bench) -> Iterator[Row]:
     batches = bench.counts.runs // _BATCH
     with bench.server() as server, closing(connect(server.url, timeout=60)) as connected:
         client: Any = connected
-        counter = pipelined(client)
+        pipelined = Pipelined(client)
         empty = _used(client)
         runs = [[bench.run_id() for _ in range(_BATCH)] for _ in range(batches)]
-        count = sum(map(counter.claims, runs))
+        count = sum(map(pipelined.claims, runs))
         claimed = (_used(client) - empty) / count
         record = next(client.scan_iter(match="{dag-retry}:v1:run:*"))
         encoding = client.object("encoding", record).decode()
         longest = max(len(value) for value in client.hvals(record))
         for batch in runs:
-            counter.together(partial(counter.succeed, "daily_load", run_id, generation=0) for run_id in batch)
+            pipelined.together(
+                partial(pipelined.counter.succeed, "daily_load", run_id, generation=0) for run_id in batch
+            )
         ended = (_used(client) - empty) / count
-    yield Row(
-        f"bytes of a run, everything included, of {count:,} runs",
-        {"claimed": claimed, "ended": ended},
-        420,
-        note=f"bare INCR with TTL: {_bare(bench, runs):.0f}",
-        why="a record has 20 fields, and a live run stands in two ZSETs besides",
-    )
+    bare = _bare(bench, runs)
+    for status, size, goal in (("claimed", claimed, 650), ("ended", ended, 450)):
+        yield Row(
+            f"bytes of a run that is {status}, everything included, of {count:,} runs",
+            {"": size},
+            goal,
+            note=f"bare INCR with TTL: {bare:.0f}",
+            why="a record has 17 readable fields, and a claimed run stands in a ZSET besides",
+        )
     yield Row(
         "records that are no listpack",
         {"": float(encoding not in ("listpack", "ziplist"))},

@@ -160,7 +160,9 @@ class MisbehavingProxy:
         return Response()
 
     def _kill_holder(self, dag_id: str) -> None:
-        os.kill(int(self._claim(dag_id, "holder").split(":")[1]), signal.SIGKILL)
+        entries = self.client.xrevrange("{dag-retry}:v1:events")
+        wins = (event for _, event in entries if (event["dag_id"], event["event"]) == (dag_id, "won"))
+        os.kill(int(next(wins)["holder"].split(":")[1]), signal.SIGKILL)
 
     def _claim(self, dag_id: str, field: str) -> str:
         key = next(self.client.scan_iter(f"{{dag-retry}}:v1:run:{dag_id}:*"))

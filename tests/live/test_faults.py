@@ -101,7 +101,7 @@ def test_an_api_away_for_longer_than_both_levels_leaves_the_claim_due(faulty: Fa
     assert (run.state, run.clear_number, proxy.done[dag_id]) == ("failed", 0, 0)
     record = live.record(dag_id)
     assert (record["status"], record["attempt"], record["level"]) == ("claimed", "1", "dag")
-    assert live.client.zscore("{dag-retry}:v1:due", f"{dag_id}:{RUN}") == float(record["due_at"]) > 0
+    assert live.client.zscore("{dag-retry}:v1:active", f"{dag_id}:{RUN}") == float(record["due_at"]) > 0
 
     live.airflow.clear(dag_id, RUN)
     run = live.rest(dag_id, "success", "succeeded")

@@ -40,7 +40,7 @@ class TestPlain:
         assert run.clear_number == 2
         live.told("exhaust", "retrying 1", "retrying 2", "exhausted 2")
         record = live.record("exhaust")
-        assert (record["status"], record["attempt"], record["acknowledged"]) == ("exhausted", "2", "1")
+        assert (record["status"], record["attempt"], record["due_at"]) == ("exhausted", "2", "0")
         assert live.client.zscore("{dag-retry}:v1:attention", f"exhaust:{RUN}")
 
     def test_a_killed_task_is_retried_by_the_dag_level(self, live: Live) -> None:

@@ -23,7 +23,8 @@ from typing import Any, cast
 import requests
 from redis import Redis
 
-from dag_retry import AttemptCounter, CounterError
+from dag_retry import CounterError
+from dag_retry._redis.overview import Overview
 from tests import servers
 
 DAG = "soak"
@@ -41,7 +42,7 @@ class RunsServer(ThreadingHTTPServer):
 
     def __init__(self, port: int, redis_url: str) -> None:
         super().__init__(("127.0.0.1", port), Endpoint)
-        self.counter = AttemptCounter(Redis.from_url(redis_url), namespace=NAMESPACE)
+        self.overview = Overview(Redis.from_url(redis_url), namespace=NAMESPACE)
         self.generation: Counter[str] = Counter()
         self.kill_at: dict[str, str] = {}
         self.lock = threading.Lock()
@@ -61,9 +62,10 @@ class RunsServer(ThreadingHTTPServer):
             del self.kill_at[run_id]
         # Where Redis is being restarted, nobody knows whom.
         with suppress(CounterError, ProcessLookupError):
-            record = self.counter.read(DAG, run_id)
-            assert record is not None
-            os.kill(int(record.holder.split(":")[1]), signal.SIGKILL)
+            holders = [
+                event.holder for event in self.overview.timeline(DAG, run_id) if event.event in ("won", "taken_over")
+            ]
+            os.kill(int(holders[-1].split(":")[1]), signal.SIGKILL)
 
     def settle(self, request: socket.socket) -> None:
         """Wait until whatever was asked over earlier connections is done, though who asked may be dead."""

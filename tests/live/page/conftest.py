@@ -83,7 +83,7 @@ class Site:
     def at_rest(self, dag_id: str, run_id: str, status: str, state: str) -> None:
         def there(run: Any) -> bool:
             record = self.live.record(dag_id, run_id)
-            return run.state == state and (record.get("status"), record.get("acknowledged")) == (status, "1")
+            return run.state == state and (record.get("status"), record.get("due_at")) == (status, "0")
 
         self.live.airflow.wait(dag_id, run_id, until=there, steady=0, timeout=240)
 

@@ -12,10 +12,10 @@ from tests.live.page.conftest import Site
 
 pytestmark = pytest.mark.live
 
-RUNS = 100_000
+RUNS, EVENTS = 100_000, 10_000
 KEYS = Keys("dag-retry")
 STATUSES = ("exhausted", "succeeded", "waiting", "blocked", "retrying")
-READS = {"time", "zrange", "zcount", "zinter", "hget", "hgetall", "eval", "xrange"}
+READS = {"time", "zrange", "zcount", "hget", "hgetall", "evalsha", "xrange", "xrevrange"}
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,8 @@ def crowd(site: Site) -> Iterator[None]:
     """A fifth of the runs in each of five statuses, over half a year of minutes, of 20 Dags."""
     client = site.live.client
     record: dict[str, object] = {
-        "schema": 1, "generation": 1, "base": 0, "attempt": 1, "max_attempts": 2, "claim_id": "c", "holder": "h",
-        "level": "task", "task_id": "t", "map_index": -1, "ti_id": "i", "error": "E", "options": "",
-        "reason": "max_attempts", "acknowledged": 1,
+        "generation": 1, "base": 0, "attempt": 1, "max_attempts": 2, "lost": 0, "claim_id": "c", "level": "task",
+        "task_id": "t", "map_index": -1, "ti_id": "i", "error": "E", "clear": "", "reason": "max_attempts",
     }  # fmt: skip
     seconds, _ = client.time()
     made: list[str] = []
@@ -35,7 +34,7 @@ def crowd(site: Site) -> Iterator[None]:
                 dag_id, run_id, at = f"page_many_{number % 20}", f"run-{number:06}", seconds * 1000 - number * 25_000
                 status, member = STATUSES[number // 20 % 5], f"{dag_id}:{run_id}"
                 key = KEYS.run(dag_id, run_id)
-                times = dict.fromkeys(("created_at", "budget_at", "updated_at"), at)
+                times = dict.fromkeys(("budget_at", "updated_at"), at)
                 due_at = at if status == "waiting" else 0
                 pipeline.hset(key, mapping={**record, **times, "status": status, "due_at": due_at})
                 pipeline.pexpire(key, 600_000)
@@ -43,17 +42,22 @@ def crowd(site: Site) -> Iterator[None]:
                     pipeline.zadd(KEYS.index("attention"), {member: at})
                 if status in ("waiting", "retrying"):
                     pipeline.zadd(KEYS.index("active"), {member: at})
-                if status == "waiting":
-                    pipeline.zadd(KEYS.index("due"), {member: at})
-                if number < 10_000:
-                    pipeline.zadd(KEYS.index("recent"), {member: at})
                 made.append(member)
             pipeline.execute()
+    event = {"event": "won", "generation": 1, "attempt": 1, "max_attempts": 2, "reason": "claimed", "level": "task"}
+    entries = []
+    for start in range(EVENTS, 0, -2000):
+        with client.pipeline(transaction=False) as pipeline:
+            for member in reversed(made[start - 2000 : start]):
+                dag_id, _, run_id = member.partition(":")
+                pipeline.xadd(KEYS.events(), {"dag_id": dag_id, "run_id": run_id, **event})
+            entries += pipeline.execute()
     yield
+    client.xdel(KEYS.events(), *entries)
     for start in range(0, RUNS, 2000):
         members = made[start : start + 2000]
         client.delete(*(KEYS.run(*member.split(":", 1)) for member in members))
-        for index in ("attention", "active", "due", "recent"):
+        for index in ("attention", "active"):
             client.zrem(f"{{dag-retry}}:v1:{index}", *members)
 
 
