@@ -10,8 +10,8 @@
 local statuses = {}
 for place, key in ipairs(KEYS) do
   local status = redis.pcall('HGET', key, 'status')
-  if type(status) == 'table' and not string.find(status.err, 'WRONGTYPE', 1, true) then
-    -- An error, such as that the user may not call HGET.
+  if type(status) == 'table' and not string.find(tostring(status.err), 'WRONGTYPE', 1, true) then
+    -- An error, such as that the user may not call HGET. (That of fakeredis is no Lua text.)
     return status
   end
   statuses[place] = type(status) == 'string' and status or ''
