@@ -1,17 +1,17 @@
--- statuses: reads the status of many runs. It changes nothing, and may be called by EVALSHA_RO. (Ten thousand commands are
--- slow to send.)
+-- statuses: reads the status of many runs. It changes nothing, and may be called by EVALSHA_RO. Ten thousand commands
+-- would be slow to send.
 --
 -- KEYS:
 --   [1], [2], ...   HASH  {<ns>}:v1:run:<dag_id>:<run_id>
 --
 -- Returns:
---   {status, ...}   in the order of the keys; '' where there is none, or the key holds something else
+--   {status, ...}   in the order of the keys; '' if there is no record, or the key holds something else
 
 local statuses = {}
 for place, key in ipairs(KEYS) do
   local status = redis.pcall('HGET', key, 'status')
   if type(status) == 'table' and not string.find(tostring(status.err), 'WRONGTYPE', 1, true) then
-    -- An error, such as that the user may not call HGET. (That of fakeredis is no Lua text.)
+    -- An error, such as that the user may not call HGET.
     return status
   end
   statuses[place] = type(status) == 'string' and status or ''

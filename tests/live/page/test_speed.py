@@ -12,7 +12,7 @@ from tests.live.page.conftest import Site
 
 pytestmark = pytest.mark.live
 
-RUNS, EVENTS = 100_000, 10_000
+RUNS, EVENTS = 100_000, 8_000
 KEYS = Keys("dag-retry")
 STATUSES = ("exhausted", "succeeded", "waiting", "blocked", "retrying")
 READS = {"time", "zrange", "zcount", "hget", "hgetall", "evalsha", "xrange", "xrevrange"}
@@ -41,7 +41,8 @@ def crowd(site: Site) -> Iterator[None]:
                 if status in ("exhausted", "blocked"):
                     pipeline.zadd(KEYS.index("attention"), {member: at})
                 if status in ("waiting", "retrying"):
-                    pipeline.zadd(KEYS.index("active"), {member: at})
+                    look_at = at if status == "waiting" else at + 30 * 86_400_000
+                    pipeline.zadd(KEYS.index("active"), {member: look_at})
                 made.append(member)
             pipeline.execute()
     event = {"event": "won", "generation": 1, "attempt": 1, "max_attempts": 2, "reason": "claimed", "level": "task"}
