@@ -161,6 +161,18 @@ class TestSweep:
         assert (found.status, found.level) == (Status.CLAIMED, "sweeper")
         assert found.due_at
 
+    def test_an_index_that_disagrees_does_not_keep_it_busy(
+        self, retry: DagRetry, new: Any, client: Any, stub: StubApi
+    ) -> None:
+        """The index calls a run due that is retried, and one of which there is no record."""
+        retry.on_failure(task_failed())
+        is_due(client)
+        new().sweep()
+        client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1, "daily_load:forgotten": 1})
+        assert new().sweep() > timedelta(days=29)
+        assert stub.clears == 1
+        assert client.zrange("{dag-retry}:v1:active", 0, -1) == ["daily_load:run"]
+
     def test_stops_when_asked_to(self, retry: DagRetry, new: Any, client: Any, stub: StubApi) -> None:
         retry.on_failure(task_failed())
         is_due(client)

@@ -37,7 +37,7 @@ def rows(bench: Bench) -> Iterator[Row | PeerResult]:
             {"": times.ratio(Ours.name, "PING")},
             1.9,
             note=f"PING takes {1e6 * times.median('PING'):.0f} µs",
-            why="what schema v1 keeps is read and written by 18 commands, of which the server's own time see below",
+            why="what schema v1 keeps is read and written by ten commands, of which the server's own time see below",
         )
         yield Row("… EVALSHA `return 1` / PING", {"": times.ratio("EVALSHA", "PING")}, note="the floor of a script")
         yield Row("… a claim that is lost / PING", {"": times.ratio("lost", "PING")})
@@ -72,4 +72,5 @@ def _round_trips(server: RedisServer, ours: Ours, run_id: Callable[[], str]) -> 
         },
         1,
         note=f"{warm}; {fresh}; {unknown}; by a client for which it was cached before: {flushed}",
+        why="a Redis that was restarted is sent a script's text once, for all clients",
     )
