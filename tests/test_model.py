@@ -199,8 +199,10 @@ class Rules(RuleBasedStateMachine):
     def lease_ends(self) -> None:
         if self.model and self.model.open:
             self.model.overdue = True
-            self.client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", "1")
-            self.client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
+            # A second ago: what has been due for longer than a record is kept, the scripts drop from the index.
+            due_at = self.client.time()[0] * 1000 - 1000
+            self.client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", str(due_at))
+            self.client.zadd("{dag-retry}:v1:active", {"daily_load:run": due_at})
 
     @rule(back=st.integers(0, 1), known=st.booleans())
     def succeed(self, back: int, known: bool) -> None:
