@@ -69,7 +69,7 @@ class DagRetry:
     :raises ConfigError: a parameter or an option is wrong, or Airflow is older than 3.2.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the public constructor
         self,
         max_attempts: int | None = None,
         *,

@@ -1,4 +1,4 @@
-"""The words of this package as types: what is asked of the counter, and what it answers.
+"""The public types: what callers ask of the counter, and what it answers.
 
 Every Dag file loads this module, and Dag files are parsed all day. So these classes are named tuples: a dataclass takes
 seven times as long to define. Annotations that are text cost time too, so there is no future import here.
@@ -15,13 +15,13 @@ class Verdict(str, Enum):
     """The answer to a claim. Losing is an answer, not an error."""
 
     WON = "won"
-    """Clear the run, then confirm. Nobody else will."""
+    """Clear the run, then confirm. No other callback will."""
     LOST = "lost"
     """Do nothing: another callback has claimed this failure, or the failure is stale."""
     EXHAUSTED = "exhausted"
-    """Tell the hooks that the budget is used up. Nobody else will."""
+    """Tell the hooks that the budget is used up. No other callback will."""
     SKIPPED = "skipped"
-    """Tell the hooks that the failure is not retried, as the claim asked for. Nobody else will."""
+    """Tell the hooks that the failure is not retried, as the claim asked for. No other callback will."""
 
 
 @exported
@@ -55,7 +55,7 @@ class FailedTry(NamedTuple):
     """The try whose failure is claimed. Redis keeps it with the claim, for whoever finishes the claim.
 
     :param task_id: the task that failed; at the Dag level the last one of the run.
-    :param map_index: its index where mapped, else -1.
+    :param map_index: the index of the task if it is mapped, else -1.
     :param ti_id: the task instance's id (a UUID), which every clear changes.
     :param error: the type of its exception; empty if unknown.
     """
@@ -70,17 +70,17 @@ class FailedTry(NamedTuple):
 class Claim(NamedTuple):
     """The answer to one claim.
 
-    :param verdict: won, lost or exhausted.
+    :param verdict: won, lost, exhausted or skipped.
     :param reason: why, as a code; ``lua/claim.lua`` lists them all.
-    :param attempt: the attempt (1 … ``max_attempts``) that was won, or that the run is on; 0 where none was made.
+    :param attempt: the attempt (1 … ``max_attempts``) that was won, or that the run is on; 0 if none was made.
     :param max_attempts: the cap of the budget.
     :param generation: ``dag_run.clear_number`` of the failure.
-    :param claim_id: names this claim; the same id asked again gets the same answer.
+    :param claim_id: the id of this claim. A repeat with the same id gets the same answer.
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param holder: who asked.
-    :param failed_try: the try to look at before the clear. After a takeover the one of the first holder.
-    :param clear_options: how to clear the run. After a takeover those of the first holder.
+    :param failed_try: the try to look at before the clear. After a takeover it is that of the first holder.
+    :param clear_options: how to clear the run. After a takeover they are those of the first holder.
     :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
     """
 
@@ -117,7 +117,7 @@ class RunRecord(NamedTuple):
     :param clear_options: how the run is to be cleared.
     :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
-    :param due_at: when somebody must look at the run, 0 for never.
+    :param due_at: when somebody must look at the run; 0 for never.
     """
 
     dag_id: str
@@ -139,7 +139,7 @@ class RunRecord(NamedTuple):
 
     @property
     def acknowledged(self) -> bool:
-        """Whether nobody need look at the run: an ending was told, a clear confirmed."""
+        """Whether nobody need look at the run: its clear was confirmed, or the hooks were told of its ending."""
         return self.due_at == 0
 
 
@@ -154,7 +154,7 @@ class Outcome(NamedTuple):
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param failed_try: the try whose failure it is about.
-    :param due_at: when the run will be cleared, in ms by Redis's clock; 0 where it has been, or will not be.
+    :param due_at: when the run will be cleared, in ms by Redis's clock; 0 if it has been, or will not be.
     """
 
     status: Status

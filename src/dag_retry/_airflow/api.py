@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that a retry needs."""
+"""Airflow's REST API, as far as a retry needs it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 class AirflowApi:
-    """What a retry asks of Airflow. A context manager, which closes its connections.
+    """The calls of Airflow's REST API that a retry needs. A context manager, which closes its connections.
 
-    Every call raises :class:`ClearRefused` where repeating it won't help, and :class:`ClearUnconfirmed` where it may
-    help.
+    Every call raises :class:`ClearRefused` if repeating it won't help, and :class:`ClearUnconfirmed` if it may help.
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
@@ -64,7 +63,7 @@ class AirflowApi:
     def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
         """Queue a run that has been cleared and is failed nevertheless.
 
-        Airflow sets the state of a cleared run only where the run had ended when the clear began
+        Airflow sets the state of a cleared run only if the run had ended when the clear began
         (``clear_task_instances`` in ``airflow.models.taskinstance``). A clear that overlaps the end of the run
         therefore leaves it failed, with tasks that nobody schedules (measured on 3.3.2).
 
@@ -82,7 +81,7 @@ class AirflowApi:
             self._client.check(queued, dag_id=dag_id, dag_run_id=run_id)
 
     def state(self, dag_id: str, run_id: str) -> str:
-        """Return the state of the run, such as ``failed``; empty where its ids fit no path.
+        """Return the state of the run, such as ``failed``; empty if a path can't hold its ids.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
@@ -94,7 +93,7 @@ class AirflowApi:
     def clear(self, dag_id: str, run_id: str, clear_options: Collection[ClearOption] = ()) -> None:
         """Clear the run, so that all its tasks, or those that failed, run again.
 
-        Where the token has expired, this logs in, sends nothing more and raises ClearUnconfirmed: during the login
+        If the token has expired, this logs in, sends nothing more, and raises ClearUnconfirmed. During the login
         somebody else may have cleared the run.
 
         :param dag_id: the Dag.
@@ -111,7 +110,7 @@ class AirflowApi:
             self._clear_listed(dag_id, run_id, body)
 
     def why_not(self, dag_id: str, run_id: str, clear_options: Collection[ClearOption] = ()) -> str:
-        """Return why the run should not be cleared, as a code; empty where it may be cleared.
+        """Return why the run should not be cleared, as a code; empty if it should.
 
         A paused Dag runs nothing that is cleared. ``max_consecutive_failed_dag_runs`` pauses a Dag whose last runs have
         all failed, before Airflow calls the Dag's failure callback (``DagRun._check_last_n_dagruns_failed``).
@@ -154,10 +153,10 @@ class AirflowApi:
             self._client.patch(*run, body={"note": revised})
 
     def trigger(self, dag_id: str, run_id: str, run_after: datetime) -> bool:
-        """Make a run of a Dag that begins at a given time, unless a run of that name exists.
+        """Make a run of a Dag that begins at a given time, unless a run with that id exists.
 
         :param dag_id: the Dag.
-        :param run_id: the name of the run.
+        :param run_id: the id of the run.
         :param run_after: when the run begins.
         :return: whether the Dag exists.
         """
@@ -169,7 +168,7 @@ class AirflowApi:
                 raise
             return False
         except ClearUnconfirmed as unclear:
-            # Airflow answers 409 where a run of that name exists.
+            # Airflow answers 409 if a run with that id exists.
             if not self._runs({"dag_ids": [dag_id], "run_after_gte": run_after.isoformat(), "page_limit": 1}):
                 raise unclear
         return True
@@ -180,8 +179,8 @@ class AirflowApi:
     def _clear_listed(self, dag_id: str, run_id: str, how: JsonObject) -> None:
         """Clear the run by the endpoint that takes ids in its body.
 
-        Airflow 3.3.2 takes the ids literally, even ``~``. It answers 404 where the run is gone, and 403 to a user who
-        may not edit the Dag's runs; it then clears nothing. Airflow 3.2.2 has no such endpoint and answers 405. (All
+        Airflow 3.3.2 takes the ids literally, even ``~``. It answers 404 if the run is gone, and 403 if the user may
+        not edit the Dag's runs; it then clears nothing. Airflow 3.2.2 has no such endpoint and answers 405. (All
         measured.)
         """
         body = how | {"dag_runs": [{"dag_id": dag_id, "dag_run_id": run_id}]}

@@ -17,14 +17,14 @@ Query = Mapping[str, str | int]
 JsonObject = dict[str, Any]
 
 ALL = "~"
-"""In a path, Airflow takes it for all Dags, or all runs."""
+"""In a path, Airflow takes this for all Dags, or all runs."""
 
 
 class ApiClient:
     """A client of Airflow's REST API (v2). A context manager, which closes its connections.
 
-    The parts of a path are quoted. Every request raises :class:`ClearRefused` where repeating it won't help, and
-    :class:`ClearUnconfirmed` where it may help.
+    The parts of a path are quoted. Every request raises :class:`ClearRefused` if repeating it won't help, and
+    :class:`ClearUnconfirmed` if it may help.
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
@@ -68,7 +68,8 @@ class ApiClient:
 
         :param path: the parts of the path.
         :param body: the object.
-        :param resend: where the token has expired, post again with a new one; else raise ClearUnconfirmed.
+        :param resend: whether to post again with a new token if the token has expired. If not, this raises
+            ClearUnconfirmed.
         """
         return self._send("POST", self._url(path), body, resend=resend)
 
@@ -93,11 +94,11 @@ class ApiClient:
         return items
 
     def check(self, item: JsonObject, **wanted: object) -> JsonObject:
-        """Return an answer that is about what was asked for.
+        """Check that an answer is about what was asked for, and return the answer.
 
         :param item: Airflow's answer.
-        :param wanted: fields that it must have with these values.
-        :raises ClearRefused: it is about something else.
+        :param wanted: the fields that the answer must have, with their values.
+        :raises ClearRefused: the answer is about something else.
         """
         if any(item.get(key) != value for key, value in wanted.items()):
             raise self.not_airflow()

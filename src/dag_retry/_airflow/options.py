@@ -15,10 +15,10 @@ from dag_retry._defaults import NAMESPACE, TTL
 
 REDIS_CONNECTION = "dag_retry_redis"
 API_CONNECTION = "dag_retry_api"
-"""Connection types of the provider, and the ids that examples use. Nothing looks these ids up by itself."""
+"""The Connection types of the provider, and the Connection ids in examples. Nothing looks up a Connection by them."""
 
 REASONS = ("task_failure", "timed_out", "all_tasks_deadlocked")
-"""What Airflow gives as ``reason`` to a Dag's failure callback.
+"""The values of ``reason`` in the context that Airflow gives to a Dag's failure callback.
 
 Source: ``DagRun.update_state``, and for the time-out ``SchedulerJobRunner._schedule_dag_run`` (3.2.2 and 3.3.2).
 """
@@ -29,10 +29,10 @@ class Parser(NamedTuple):
 
     :param type: Airflow's name of the type (``provider_info.schema.json``).
     :param getter: the method of Airflow's ``conf`` that parses the option.
-    :param right: what a right value is, for messages; ``{example}`` stands for the option's.
-    :param fits: tells whether a value is right.
-    :param convert: turns what the getter returns into the value.
-    :param right_argument: ``right`` for an argument of ``DagRetry``, where that is written in another way.
+    :param right: what a right value is, for messages; ``{example}`` stands for the option's example.
+    :param fits: returns whether a value is right.
+    :param convert: converts what the getter returns into the value.
+    :param right_argument: what a right argument of ``DagRetry`` is, if it differs from ``right``.
     """
 
     type: Literal["string", "integer", "float", "boolean"]
@@ -48,7 +48,7 @@ class Option(NamedTuple):
 
     :param parser: how the option is parsed and checked.
     :param description: what the option does.
-    :param default: what holds where nothing is set, written as in the section; None for nothing.
+    :param default: the default, written as in the section; None if there is none.
     :param example: a value to copy.
     :param secret: Airflow hides the value, and also takes it from ``AIRFLOW__DAG_RETRY__<OPTION>_CMD`` and ``_SECRET``.
     :param version_added: the version of this package that brought the option.
@@ -63,7 +63,7 @@ class Option(NamedTuple):
 
 
 def seconds(value: object) -> timedelta | None:
-    """Return the duration of a number of seconds, or of the text of one; None where that is no duration."""
+    """Return the duration of a number of seconds, or of a text that holds one; None if there is no such duration."""
     try:
         return timedelta(seconds=float(value)) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):

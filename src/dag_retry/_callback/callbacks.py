@@ -35,7 +35,7 @@ class Callbacks:
 
     :param policy: what is retried, how often, when and how.
     :param hooks: the hooks to tell.
-    :param missing_record: gives what counts where Redis has no record of a run, while that run is claimed.
+    :param missing_record: gives what counts if Redis has no record of the run. The block claims the failure.
     :param made: when the Dag file was parsed, in seconds by the monotonic clock.
     """
 

@@ -1,7 +1,7 @@
-"""The deployment's Redis, as the section ``[dag_retry]`` has it.
+"""The deployment's Redis, as the section ``[dag_retry]`` describes it.
 
-Callbacks, sweepers, the command line and the page all come through here, so that they agree. How to reach Airflow's
-REST API is :func:`dag_retry._airflow.settings.api`, for all of them too.
+Callbacks, sweepers, the command line and the page all use these functions, so that they agree. All of them find
+Airflow's REST API by :func:`dag_retry._airflow.settings.api`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def connect(*, timeout: float) -> Client:
-    """Return a client; only for a Cluster is anything sent yet.
+    """Return a client of the deployment's Redis. Only the client of a Cluster connects at once.
 
-    :param timeout: seconds for each connect and each answer; a call makes up to three tries.
+    :param timeout: the seconds for each connect and each answer.
     :raises ConfigError: a setting is missing or wrong.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
@@ -32,8 +32,8 @@ def connect(*, timeout: float) -> Client:
 def counter(client: Client) -> AttemptCounter:
     """Return the attempt counter.
 
-    :param client: of the deployment's Redis.
-    :raises ConfigError: ``namespace``, ``ttl`` or ``wait_replicas`` is not usable.
+    :param client: a client of the deployment's Redis.
+    :raises ConfigError: ``namespace``, ``ttl`` or ``wait_replicas`` is wrong.
     """
     from dag_retry._redis.counter import AttemptCounter
 
@@ -46,10 +46,10 @@ def counter(client: Client) -> AttemptCounter:
 
 
 def due_runs(client: Client) -> DueRuns:
-    """Return what a sweeper takes due runs from.
+    """Return the runs that are due, for a sweeper.
 
-    :param client: of the deployment's Redis.
-    :raises ConfigError: ``namespace`` or ``ttl`` is not usable.
+    :param client: a client of the deployment's Redis.
+    :raises ConfigError: ``namespace`` or ``ttl`` is wrong.
     """
     from dag_retry._redis.due import DueRuns
 
@@ -57,10 +57,10 @@ def due_runs(client: Client) -> DueRuns:
 
 
 def overview(client: Client) -> Overview:
-    """Return what an operator reads.
+    """Return the overview, for operators.
 
-    :param client: of the deployment's Redis.
-    :raises ConfigError: ``namespace`` is not usable.
+    :param client: a client of the deployment's Redis.
+    :raises ConfigError: ``namespace`` is wrong.
     """
     from dag_retry._redis.overview import Overview
 

@@ -75,7 +75,7 @@ def _tell(holder: Holder, status: Status, reason: str) -> None:
             error,
         )
         raise
-    if status is not Status.BLOCKED:  # Who may not clear the run may not write its note either.
+    if status is not Status.BLOCKED:  # A user who may not clear the run may not write its note either.
         note_ending(holder.api_settings, holder.deadline, status, holder.claim, reason)
 
 

@@ -9,7 +9,7 @@ _SHARE = 0.75
 """A callback takes at most three quarters of what Airflow gives it. Hooks have the rest."""
 
 _SHORTEST = 1.5
-"""A callback takes at least 1.5 s. So a failure is claimed, and is due, even where Airflow leaves no time."""
+"""A callback takes at least 1.5 s. So a failure is claimed, and is due, even if Airflow leaves no time."""
 
 _REDIS_TIMEOUT = 1 / 15
 """The Redis timeout is 1/15 of the callback's time budget."""

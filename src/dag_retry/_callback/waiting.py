@@ -1,4 +1,4 @@
-"""A claim with a delay: nobody waits, and the sweeper's Dag is called for the time when the delay is over."""
+"""A claim with a delay. No callback waits: the sweeper's Dag runs when the delay is over."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _try_once(holder: Holder, api: AirflowApi) -> tuple[Status, str] | None:
 
     Airflow offers no compare-and-clear. Between the look and the clear lies only the renewal, which takes milliseconds.
 
-    :return: the run's status and the reason, as a code; None where another holds the claim.
+    :return: the run's status and the reason, as a code; None if another holds the claim.
     """
     claim, counter = holder.claim, holder.counter
     if reason := api.why_not(claim.dag_id, claim.run_id, claim.clear_options):

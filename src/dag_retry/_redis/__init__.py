@@ -1,1 +1,1 @@
-"""The attempt counter and its reads. This room knows Redis, and nothing of Airflow or HTTP."""
+"""Redis: the attempt counter, and what operators read. This room knows nothing of Airflow or HTTP."""

@@ -63,15 +63,15 @@ def connect(url: str, *, timeout: float = 1.0) -> Client:
 
     A call of the client is tried twice, and redis-py also tries to connect twice. A call takes at most:
 
-    - 0.2 times ``timeout`` where Redis refuses the connection or is LOADING: the two pauses;
-    - 2.1 times where a new connection gets no answer;
-    - 3.2 times where a connection that was in use falls silent, and then nothing can be reached.
+    - 0.2 times ``timeout`` if Redis refuses the connection or is LOADING: the two pauses;
+    - 2.1 times if a new connection gets no answer;
+    - 3.2 times if a connection that was in use falls silent, and then nothing can be reached.
 
-    Several sentinels, or nodes of a Cluster, share the ``timeout``, so this holds where all of them are silent. To
-    connect to a Cluster takes 1 time more. redis-py 5 tries more often to connect to a Cluster or behind a Sentinel: a
-    call may then take 6 times. The name resolver's time is not included, and every silent address of a name counts.
+    Several sentinels, or nodes of a Cluster, share the ``timeout``, so this holds if all of them are silent. To connect
+    to a Cluster takes 1 time more. redis-py 5 tries more often to connect to a Cluster or behind a Sentinel: a call may
+    then take 6 times. The name resolver's time is not included, and every silent address of a name counts.
 
-    Where a call of a Sentinel's client fails in a failover, the next call asks the sentinels for the new primary.
+    If a call of a Sentinel's client fails in a failover, the next call asks the sentinels for the new primary.
 
     :param url: ``redis://[[user]:password@]host[:port][/db]``, ``unix://[[user]:password@]/path.sock[?db=0]``,
         ``redis+sentinel://[[user]:password@]host[:26379][,host…]/service_name[/db]`` (with the options
@@ -93,8 +93,8 @@ def connect(url: str, *, timeout: float = 1.0) -> Client:
                 options["connection_class"] = TlsConnection
             # The default of redis-py 5 is not to check it.
             options.setdefault("ssl_check_hostname", options.get("ssl_cert_reqs") != "none")
-            # HELLO reads an answer before the first call. Else redis-py's pool, with hiredis, takes the session tickets
-            # of TLS 1.3 for an answer to another call.
+            # HELLO reads an answer before the first call. Without it redis-py's pool, with hiredis, takes the session
+            # tickets of TLS 1.3 for an answer to another call.
             options.setdefault("protocol", 3)
         options = _lean() | options
         options["retry"] = Retry(EqualJitterBackoff(cap=0.1 * timeout, base=0.05 * timeout), 1)

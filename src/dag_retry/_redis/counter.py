@@ -1,4 +1,4 @@
-"""The attempt counter: typed calls of the verbs. It knows Redis, and nothing of Airflow or HTTP."""
+"""The attempt counter: a method for each verb, with typed arguments and answers."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ ManualClear = Literal["start_fresh", "keep"]
 
 @exported
 class AttemptCounter:
-    """Counts the Dag-level retries of runs in Redis, one atomic script a call.
+    """Counts the Dag-level retries of runs in Redis, with one atomic script for each call.
 
-    Every method raises :class:`CounterError` where Redis is unreachable, refuses the script, or holds something
-    else under the run's key. Then nothing is claimed that another callback, or the same one, can't take up.
+    Every method raises :class:`CounterError` if Redis is unreachable, refuses the script, or holds something else under
+    the run's key. A claim that was made nevertheless stays due, and can be taken over.
 
-    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster`` with timeouts of your choice, decoding its answers
-        or not. redis-py resends a script after a lost reply; every answer is made to be asked for twice.
+    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``, which may decode its answers. redis-py sends a
+        script again after a lost reply; a repeated call gets the same answer.
     :param namespace: separates deployments or teams that share a Redis; letters, digits, ``.``, ``_``, ``-``.
-    :param ttl: how long a record is kept after its last change.
+    :param ttl: how long Redis keeps a record after its last change.
     :param lease: how long a winner may take before another callback finishes its claim.
-    :param wait_replicas: how many replicas must have a claim before it is won. Where they don't acknowledge the claim
-        within half of the client's ``socket_timeout`` (1 s where it has none), ``claim`` raises :class:`CounterError`,
-        and the claim stays due. Not for a Cluster.
-    :raises ConfigError: a namespace, duration or number is unusable.
+    :param wait_replicas: how many replicas must have a claim before it is won. If they don't acknowledge it within half
+        of the client's ``socket_timeout`` (1 s without one), ``claim`` raises :class:`CounterError`, and the claim
+        stays due. Not for a Cluster.
+    :raises ConfigError: the namespace, a duration or a number is wrong.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class AttemptCounter:
     ) -> None:
         _check_count("wait_replicas", wait_replicas, 0)
         if wait_replicas and hasattr(redis_client, "get_primaries"):
-            raise ConfigError(f"wait_replicas is {wait_replicas}, and redis_url a Cluster's: leave it at 0 there")
+            raise ConfigError(f"wait_replicas is {wait_replicas}, and redis_url is a Cluster's: set it to 0 there")
         self._redis = redis_client
         self._wait_replicas = wait_replicas
         self._keys = Keys(namespace)
         self._lifetimes = Lifetimes(ttl, lease)
         self._verbs = Verbs(redis_client, self._keys, self._lifetimes.ttl)
 
-    def claim(
+    def claim(  # noqa: PLR0913 - the public method
         self,
         dag_id: str,
         run_id: str,
@@ -86,33 +86,33 @@ class AttemptCounter:
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param generation: ``dag_run.clear_number`` as the failed try saw it.
+        :param generation: ``dag_run.clear_number``, as the failed try saw it.
         :param max_attempts: the cap of a budget, 1 or more.
-        :param claim_id: the same id gets the same answer; a new one is made where none is given.
-        :param holder: who asks, for the reader: host and process.
-        :param takeover: every task of the run has ended, so a winner at the task level that has not confirmed is dead.
+        :param claim_id: names the claim; the same id gets the same answer. By default a new id is made.
+        :param holder: who asks: host and process. The events show it.
+        :param takeover: whether every task of the run has ended, so that a winner at the task level is dead.
         :param level: where the caller runs.
-        :param failed_try: what is needed to finish the claim should the caller die.
-        :param clear_options: how the run is to be cleared, for the same reason.
-        :param skip: why this failure is not to be retried, as a code; empty where it is. A claim that would be won is
-            ``SKIPPED`` then: an ending.
-        :param delays: before each attempt; the last one holds for all that follow. A claim that is won then waits:
-            its ``due_at`` says until when, and a sweeper takes it.
-        :param max_elapsed: an attempt that would begin later than this after the budget's first failure is exhausted.
-        :param run_after: the run can't have failed earlier: ``dag_run.run_after``. Where Redis has remembered all
-            since, a run without a record never failed before, and no clear counts.
-        :param on_missing_record: without a record every clear of the run counts (``count_from_zero``: the cap holds
-            although Redis forgot), or none (``start_fresh``), or as many attempts are used as another counter holds.
+        :param failed_try: the failed try, kept for whoever finishes the claim.
+        :param clear_options: how to clear the run, kept for whoever finishes the claim.
+        :param skip: why this failure is not retried, as a code; empty if it is retried. A claim that would be won is
+            then ``SKIPPED``, which is an ending.
+        :param delays: the delay before each attempt; the last one holds for all later attempts. A claim that is won
+            then waits until its ``due_at``, when a sweeper takes it.
+        :param max_elapsed: no attempt begins later than this after the budget's first failure.
+        :param run_after: ``dag_run.run_after``: the run can't have failed earlier. If Redis has remembered everything
+            since then, a run without a record never failed, and no clear counts.
+        :param on_missing_record: what counts if the run has no record: every clear (``count_from_zero``, so that the
+            cap holds although Redis forgot), no clear (``start_fresh``), or the attempts that another counter holds.
         :param on_manual_clear: what a clear by hand after an ending begins: a fresh budget, or (``keep``) none.
         :return: the verdict, and why.
-        :raises ConfigError: an id, the generation, the cap or a duration is not usable.
+        :raises ConfigError: an id, the generation, the cap or a duration is wrong.
         """
         _check_count("generation", generation, 0)
         _check_count("max_attempts", max_attempts, 1)
         longest = self._lifetimes.longest_delay
         for delay in delays:
             if not timedelta(0) <= delay <= longest:
-                raise ConfigError(f"a delay is {delay}: use none that is negative, or above {longest}")
+                raise ConfigError(f"a delay is {delay}: use delays from 0 to {longest}")
         claim_id = claim_id or new_claim_id()
         said = json.loads(
             self._verbs.run(
@@ -158,48 +158,48 @@ class AttemptCounter:
         return claim
 
     def renew(self, claim: Claim) -> bool:
-        """Ask, right before the clear, whether the claim still is the holder's, and give it a new lease.
+        """Ask, right before the clear, whether this claim still holds the run, and give it a new lease.
 
-        :return: whether it is; where not, nothing may be cleared for it.
+        :return: whether it does. If not, the holder must clear nothing.
         """
         return self._holds("renew", claim, lease=self._lifetimes.lease)
 
     def confirm(self, claim: Claim, *, reason: Literal["cleared", "already_cleared"] = "cleared") -> bool:
         """Record that the run has been cleared.
 
-        :param reason: whether this claim cleared it, or found that somebody already had.
-        :return: whether the claim was still the holder's; where not, nothing is changed.
+        :param reason: whether this holder cleared the run, or found that somebody else had.
+        :return: whether this claim still held the run. If not, nothing is changed.
         """
         return self._holds("confirm", claim, reason=reason)
 
     def block(self, claim: Claim, *, reason: str) -> bool:
-        """Record that Airflow refused the clear for good: an ending, once it is acknowledged.
+        """Record that Airflow refused the clear for good. This is an ending, once it is acknowledged.
 
         :param reason: why, as a code such as ``http_403``.
-        :return: whether the claim was still the holder's, and so is the one to tell it.
+        :return: whether this claim still held the run. If so, its holder tells the hooks.
         """
         return self._holds("block", claim, lease=self._lifetimes.lease, status="blocked", reason=reason)
 
     def skip(self, claim: Claim, *, reason: str) -> bool:
-        """Record that the run of a claim which was won is not cleared after all: an ending.
+        """Record that the run is not cleared, although its claim was won. This is an ending.
 
         :param reason: why, as a code such as ``dag_paused``.
-        :return: whether the claim was still the holder's, and so is the one to tell it.
+        :return: whether this claim still held the run. If so, its holder tells the hooks.
         """
         return self._holds("block", claim, lease=self._lifetimes.lease, status="skipped", reason=reason)
 
     def acknowledge(self, claim: Claim) -> bool:
-        """Record that the ending (exhausted, blocked, skipped) was told; an unacknowledged one is told again.
+        """Record that the hooks were told of an ending. Without this, another holder tells them again.
 
-        :return: whether this claim was the one to tell it.
+        :return: whether this claim had that ending to tell.
         """
         return self._holds("acknowledge", claim)
 
     def succeed(self, dag_id: str, run_id: str, *, generation: int | None = None) -> RunRecord | None:
-        """Record that a run which had failed succeeded. A run that never failed leaves nothing.
+        """Record that a run which had failed has succeeded. A run that never failed leaves no record.
 
-        :param generation: ``dag_run.clear_number`` where known.
-        :return: the record where this success ended a budget, else None.
+        :param generation: ``dag_run.clear_number``, if known.
+        :return: the record if this success ended a budget, else None.
         """
         if generation is not None:
             _check_count("generation", generation, 0)
@@ -207,44 +207,44 @@ class AttemptCounter:
         return record_of(dag_id, run_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def hasten(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Have a run that waits retried now: the sweeper takes it.
+        """Make a run due that waits for its delay. A sweeper takes the run.
 
-        :param holder: who asks, for the reader.
-        :return: whether it waits.
+        :param holder: who asks. The events show it.
+        :return: whether the run waits.
         """
         return bool(self._verbs.run("hasten", dag_id, run_id, holder=holder))
 
     def cancel(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Have a failure that waits, or is claimed, not retried. A callback that has renewed its claim still clears.
+        """Cancel the retry of a failure. A callback that has just renewed its claim still clears the run.
 
-        :param holder: who asks, for the reader.
-        :return: whether there was a clear to come.
+        :param holder: who asks. The events show it.
+        :return: whether a clear was to come.
         """
         return bool(self._verbs.run("cancel", dag_id, run_id, holder=holder))
 
     def reset(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Count the attempts of a run anew; a clear that is still to come is the first.
+        """Count the attempts of a run anew. A clear that is still to come is the first attempt.
 
-        :param holder: who asks, for the reader.
-        :return: whether there is a record.
+        :param holder: who asks. The events show it.
+        :return: whether the run has a record.
         """
         return bool(self._verbs.run("reset", dag_id, run_id, holder=holder))
 
     def read(self, dag_id: str, run_id: str) -> RunRecord | None:
-        """Return what is known of a run, or None where it never failed (or its TTL is over)."""
+        """Return the record of a run; None if the run never failed, or if the record's TTL is over."""
         check_ids(dag_id, run_id)
         with counter_errors(self._redis):
             fields: Any = self._redis.hgetall(self._keys.run(dag_id, run_id))
         return record_of(dag_id, run_id, fields)
 
     def _holds(self, verb: str, claim: Claim, **arguments: str | int) -> bool:
-        """Run a verb of a claim's holder, and return whether the claim still was the holder's."""
+        """Run a verb of a claim's holder, and return whether the claim still held the run."""
         return bool(
             self._verbs.run(verb, claim.dag_id, claim.run_id, claim_id=claim.claim_id, holder=claim.holder, **arguments)
         )
 
 
 def _check_count(name: str, value: int, least: int) -> None:
-    # bool is an int in Python, and True attempts is a mistake.
+    # In Python True is an int, and as a number of attempts it is a mistake.
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{name} is {value!r}: use a whole number, {least} or more")

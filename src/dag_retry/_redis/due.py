@@ -1,4 +1,4 @@
-"""The runs that are due, and who takes them: the counter as a sweeper uses it."""
+"""The runs that are due, for sweepers to take."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class DueRuns:
-    """Every run that somebody must look at, by when. Any number of sweepers may take from it at once.
+    """The runs that are due. Any number of sweepers may take runs at once.
 
-    Every method raises :class:`CounterError` where Redis is unreachable or refuses.
+    Every method raises :class:`CounterError` if Redis is unreachable or refuses.
 
-    :param redis_client: the client.
-    :param namespace: the counter's.
-    :param ttl: the counter's.
+    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``.
+    :param namespace: the namespace of the counter.
+    :param ttl: the TTL of the counter.
     """
 
     def __init__(self, redis_client: Redis | RedisCluster, *, namespace: str = NAMESPACE, ttl: timedelta = TTL) -> None:
@@ -35,10 +35,10 @@ class DueRuns:
         self._verbs = Verbs(redis_client, self._keys, lifetimes.ttl)
 
     def read(self, most: int = 100) -> tuple[list[tuple[str, str]], timedelta | None]:
-        """Return the runs that are due, the longest waiting first, and how long it is until the next one is.
+        """Return the runs that are due, the longest waiting first, and the time until the next run will be due.
 
-        :param most: how many runs to return.
-        :return: ``(dag_id, run_id)`` of each, and the time until the next that is not due yet (None: there is none).
+        :param most: how many runs to return, at most.
+        :return: ``(dag_id, run_id)`` of each run, and the time until the next (None if there is none).
         """
         with counter_errors(self._redis):
             wait, *members = run_script(self._redis, script("due"), 1, self._keys.index("active"), most)
@@ -49,9 +49,9 @@ class DueRuns:
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param holder: who asks, for the reader: host and process.
-        :return: the claim, ``WON`` (the run is to be cleared, unless it has been), or an ending that is to be told;
-            None where the run is not due any more: another has it.
+        :param holder: who asks: host and process. The events show it.
+        :return: the claim: ``WON`` if the run is to be cleared, else an ending that the hooks were not told of; None if
+            another holder has taken the run.
         """
         claim_id = new_claim_id()
         taken = self._verbs.run("take", dag_id, run_id, lease=self._lease, claim_id=claim_id, holder=holder)
@@ -75,13 +75,13 @@ class DueRuns:
         )
 
     def miss(self, dag_id: str, run_id: str, *, queued_at: int, grace: timedelta, holder: str) -> bool:
-        """Record that a run failed and no callback claimed that failure, unless one has.
+        """Record that a run failed and that no callback claimed the failure, unless a callback has.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param queued_at: when Airflow last queued the run, in ms.
-        :param grace: how long after the record's last change a callback may still be on its way.
-        :param holder: who noticed, for the reader.
-        :return: whether the run is unclaimed, and was not known to be.
+        :param queued_at: when Airflow last queued the run, in ms since the epoch.
+        :param grace: how long after the record's last change a callback may still come.
+        :param holder: who found the run. The events show it.
+        :return: whether the run is unclaimed from now on.
         """
         return bool(self._verbs.run("miss", dag_id, run_id, grace=ms(grace), queued_at=queued_at, holder=holder))

@@ -87,7 +87,7 @@ _REMEDIES = {
 def counter_errors(redis: Any) -> Iterator[None]:
     """Turn an error of redis-py into a :class:`CounterError` that names the server and says what to do.
 
-    :param redis: the client, or the server's name where there is no client yet.
+    :param redis: the client, or the server's name if there is no client yet.
     :raises CounterError: redis-py raised an error.
     """
     from redis.exceptions import RedisClusterException, RedisError

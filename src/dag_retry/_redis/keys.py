@@ -8,15 +8,15 @@ from typing import Literal
 from dag_retry._errors import ConfigError
 
 SCHEMA = "v1"
-"""Part of every key's name: another schema has other keys."""
+"""The schema is part of every key's name, so that another schema has other keys."""
 
 Index = Literal["active", "attention"]
 
 
 class Keys:
-    """The keys of one namespace; ``lua/record.lua`` says what each holds.
+    """The names of the keys of one namespace. ``lua/record.lua`` says what each key holds.
 
-    :param namespace: what stands in the hash tag.
+    :param namespace: the hash tag of the keys.
     :raises ConfigError: the namespace holds more than letters, digits, ``.``, ``_`` and ``-``.
     """
 
@@ -26,7 +26,7 @@ class Keys:
         self._namespace = namespace
 
     def run(self, dag_id: str, run_id: str) -> str:
-        """Return the key of a run's record. A dag_id holds no ``:``, so the first one ends it."""
+        """Return the key of a run's record. A dag_id holds no ``:``, so the first ``:`` ends it."""
         return self._key("run", dag_id, run_id)
 
     def index(self, name: Index) -> str:
@@ -38,15 +38,15 @@ class Keys:
         return self._key("events")
 
     def stats(self, dag_id: str | None = None) -> str:
-        """Return the key of the counters, of a Dag or of all."""
+        """Return the key of the event counters of a Dag, or of all Dags."""
         return self._key("stats") if dag_id is None else self._key("stats", dag_id)
 
     def born(self) -> str:
-        """Return the key that says since when this namespace remembers."""
+        """Return the key that holds since when this namespace remembers."""
         return self._key("born")
 
     def of(self, dag_id: str, run_id: str) -> list[str]:
-        """Return the keys that every verb takes for a run, in their order."""
+        """Return the keys that every verb takes for a run, in the order of ``lua/record.lua``."""
         return [
             self.run(dag_id, run_id),
             self.index("active"),

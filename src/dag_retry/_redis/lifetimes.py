@@ -7,15 +7,15 @@ from datetime import timedelta
 from dag_retry._errors import ConfigError
 
 LEASE = timedelta(seconds=60)
-"""Four times what a callback may take, and a wait that nobody minds where a worker dies."""
+"""A winner may take a minute, four times as long as a callback takes. A dead winner costs a run that minute."""
 
 
 class Lifetimes:
-    """Both, in ms as Redis takes them.
+    """The TTL of a record and the lease of a claim, in ms for Redis.
 
-    :param ttl: how long a record is kept after its last change.
+    :param ttl: how long Redis keeps a record after its last change.
     :param lease: how long a winner may take before another callback finishes its claim.
-    :raises ConfigError: one is no positive timedelta, or a claim would outlive its record.
+    :raises ConfigError: one of them is no positive timedelta, or the lease is not shorter than the TTL.
     """
 
     def __init__(self, ttl: timedelta, lease: timedelta = LEASE) -> None:
@@ -23,11 +23,11 @@ class Lifetimes:
             if not isinstance(value, timedelta) or ms(value) < 1:
                 raise ConfigError(f"{name} is {value!r}: use a positive timedelta, e.g. {example}")
         if lease >= ttl:
-            raise ConfigError(f"lease ({lease}) must be shorter than ttl ({ttl}): a claim must outlive its lease")
+            raise ConfigError(f"lease ({lease}) must be shorter than ttl ({ttl}): a record must outlive the lease")
         self.ttl = ms(ttl)
         self.lease = ms(lease)
         self.longest_delay = ttl - lease
-        """So that a record outlives its delay."""
+        """The longest delay that a record outlives."""
 
 
 def ms(duration: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""Schema v1, read: the HASH of a run as a :class:`RunRecord`."""
+"""The reader of schema v1: it turns the HASH of a run into a :class:`RunRecord`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from dag_retry._types import ClearOption, FailedTry, RunRecord, Status
 
 
 def text(value: Any) -> str:
-    """Return what Redis answered as text, whether its client decodes answers or not; other bytes are shown escaped."""
+    """Return an answer of Redis as text, whether the client decodes answers or not. Other bytes are escaped."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def clear_options_of(flags: str) -> frozenset[ClearOption]:
-    """Return how to clear the run: the record holds flags with commas between them."""
+    """Return how to clear the run.
+
+    :param flags: the record's field ``clear``: flags with commas between them.
+    """
     return cast(frozenset[ClearOption], frozenset(filter(None, flags.split(","))))
 
 
 def record_of(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | None:
-    """Return the record that a HASH of schema v1 holds, None where the HASH is empty.
+    """Return the record that a HASH of schema v1 holds; None if the HASH is empty.
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param raw: the HASH, decoded or not.
-    :raises CounterError: the HASH is not readable: half-written, or not ours.
+    :raises CounterError: the HASH lacks a field, or a field has a wrong value.
     """
     if not raw:
         return None

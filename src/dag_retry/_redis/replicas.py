@@ -1,4 +1,4 @@
-"""A claim that must be known to replicas before it is won."""
+"""``wait_replicas``: replicas must have a claim before it is won."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def await_replicas(client: Any, verbs: Verbs, claim: Claim, lease: int, replicas: int) -> None:
     """Wait until enough replicas have a claim.
 
-    ``WAIT`` speaks of what its own connection has written (redis.io/commands/wait). So a renewal goes before ``WAIT``
-    in one pipeline. The renewal also tells whether a failover has forgotten the claim.
+    ``WAIT`` counts only the writes of its own connection (redis.io/commands/wait). So a renewal goes before ``WAIT`` in
+    one pipeline. The renewal also shows whether a failover has forgotten the claim.
 
-    :param client: the client, not a Cluster's.
-    :param verbs: how the claim was made.
+    :param client: the client, not of a Cluster.
+    :param verbs: sends the renewal.
     :param claim: the claim.
-    :param lease: how many ms the renewed claim may take.
+    :param lease: the lease of the renewed claim, in ms.
     :param replicas: how many replicas must have the claim.
     :raises CounterError: fewer have the claim within half of the client's ``socket_timeout``, or 1 s without one.
     """

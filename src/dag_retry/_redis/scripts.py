@@ -1,4 +1,4 @@
-"""The Lua scripts, and how a verb is sent to Redis."""
+"""The Lua scripts, and the calls that send them to Redis."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Script(NamedTuple):
 
 @cache
 def script(*names: str) -> Script:
-    """Return the script of these files, one after the other."""
+    """Return the script that these Lua files make, one after the other."""
     text = "".join(map(text_of, names))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def run_script(client: Any, script: Script, *keys_and_arguments: Any) -> Any:
-    """Run a script: by its name, and by its text where Redis does not know the name yet.
+    """Run a script by its name, or by its text if Redis does not know the name yet.
 
-    :param client: the client; its errors are passed on.
+    :param client: the client. Its errors are not caught.
     :param script: the script.
     :param keys_and_arguments: what EVAL takes after the text: the number of keys, the keys, the arguments.
     :return: what the script returns.
@@ -56,11 +56,11 @@ def run_script(client: Any, script: Script, *keys_and_arguments: Any) -> Any:
 
 
 class Verbs:
-    """Sends verbs: the scripts that read and write one run's record.
+    """Sends verbs: the scripts that read and write the record of one run.
 
     :param client: a ``redis.Redis`` or ``redis.RedisCluster``.
     :param keys: the names of the keys.
-    :param ttl: for how many ms a record is kept after its last change.
+    :param ttl: how long Redis keeps a record after its last change, in ms.
     """
 
     def __init__(self, client: Any, keys: Keys, ttl: int) -> None:
@@ -74,9 +74,9 @@ class Verbs:
         :param verb: the name of the Lua file.
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :param arguments: what the verb takes besides, as the file's header says; None stands for a default.
+        :param arguments: the other arguments of the verb, as its header names them; None stands for a default.
         :return: what the verb returns.
-        :raises ConfigError: an id is not usable.
+        :raises ConfigError: an id is wrong.
         :raises CounterError: Redis is unreachable or refuses.
         """
         script, call = self.call(verb, dag_id, run_id, **arguments)
@@ -84,9 +84,9 @@ class Verbs:
             return run_script(self._client, script, *call)
 
     def call(self, verb: str, dag_id: str, run_id: str, **arguments: Any) -> tuple[Script, list[Any]]:
-        """Return a verb's script, and what EVAL takes after the text.
+        """Return a verb's script, and what EVAL takes after the text. The parameters are those of :meth:`run`.
 
-        :raises ConfigError: an id is not usable.
+        :raises ConfigError: an id is wrong.
         """
         check_ids(dag_id, run_id)
         keys = self._keys.of(dag_id, run_id)
@@ -101,14 +101,14 @@ def new_claim_id() -> str:
 
 
 def check_ids(dag_id: str, run_id: str) -> None:
-    """Refuse ids that are not Airflow's.
+    """Check that both ids can be Airflow's.
 
-    :raises ConfigError: one is not.
+    :raises ConfigError: one of them can't.
     """
     if not isinstance(dag_id, str) or not _DAG_ID.fullmatch(dag_id):
-        raise ConfigError(f"dag_id is {dag_id!r}: Airflow's are letters, digits, '.', '_' and '-', e.g. 'daily_load'")
+        raise ConfigError(f"dag_id is {dag_id!r}: use letters, digits, '.', '_' and '-', e.g. 'daily_load'")
     if not isinstance(run_id, str) or not run_id:
-        raise ConfigError(f"run_id is {run_id!r}: use the Dag run's, e.g. 'manual__2026-01-01T00:00:00+00:00'")
+        raise ConfigError(f"run_id is {run_id!r}: use the id of a Dag run, e.g. 'manual__2026-01-01T00:00:00+00:00'")
 
 
 def _text(value: Any) -> Any:
@@ -117,7 +117,7 @@ def _text(value: Any) -> Any:
 
 @cache
 def text_of(name: str) -> str:
-    """Return a file's text. In a wheel ``lua`` lies in the package, in a checkout beside ``src``."""
+    """Return the text of a Lua file. In a wheel the folder ``lua`` is in the package, in a checkout beside ``src``."""
     folder = resources.files("dag_retry") / "lua"
     if not folder.is_dir():
         folder = Path(__file__).parents[3] / "lua"

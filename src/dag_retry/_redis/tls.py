@@ -1,4 +1,4 @@
-"""TLS to Redis where the URL names a CA: no other CA is trusted."""
+"""TLS to Redis with a CA of one's own: no other CA is trusted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TlsConnection(SSLConnection):
         """Return an SSL context for the connection's options.
 
         :raises OSError: a file is missing or wrong.
-        :raises ValueError: OCSP is asked for, which redis-py checks with a context of its own.
+        :raises ValueError: the options ask for OCSP, which redis-py checks with a context of its own.
         """
         if self.ssl_validate_ocsp or self.ssl_validate_ocsp_stapled:
             raise ValueError("ssl_validate_ocsp and a CA can't be combined: drop one of them")

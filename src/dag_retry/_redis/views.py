@@ -1,4 +1,4 @@
-"""What an operator is shown, as types."""
+"""The types of what operators read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dag_retry._types import RunRecord
 
 
 class Unreadable(NamedTuple):
-    """A record that is not, or not yet, one that this version knows.
+    """A record that this version can't read.
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param why: what is wrong with it.
+    :param why: what is wrong with the record.
     """
 
     dag_id: str
@@ -25,7 +25,7 @@ class Page(NamedTuple):
     """Some runs of a list.
 
     :param runs: the records, in the list's order.
-    :param offset: where in the list to go on; None where the list is over.
+    :param offset: where the next page of the list begins; None if there is none.
     """
 
     runs: list[RunRecord | Unreadable]
@@ -33,12 +33,12 @@ class Page(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How many runs there are.
+    """How many runs the indexes hold.
 
-    :param now: Redis's time, ms.
-    :param attention: that need a human.
-    :param active: that wait, are claimed or retried, or whose ending nobody was told yet.
-    :param overdue: of these, at which somebody must look now.
+    :param now: Redis's time, in ms.
+    :param attention: how many runs need a human.
+    :param active: how many runs wait, are claimed or retrying, or have an ending that the hooks were not told of.
+    :param overdue: how many of the active runs are due now.
     """
 
     now: int
@@ -48,22 +48,22 @@ class Sizes(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An entry of the events' stream; a field that it lacks is empty, 0 or -1.
+    """An entry of the events' stream. A field that the entry lacks is empty, 0 or -1.
 
-    :param id: its id.
-    :param at: when, in ms by Redis's clock.
-    :param event: ``won``, ``lost``, ``cleared``, …; ``lua/record.lua`` and the verbs emit them.
+    :param id: the id of the entry.
+    :param at: when the event happened, in ms by Redis's clock.
+    :param event: ``won``, ``lost``, ``cleared``, …
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param generation: ``dag_run.clear_number`` of the failure.
-    :param attempt: the attempt it is about.
+    :param attempt: the attempt that the event is about.
     :param max_attempts: the cap of the budget.
     :param reason: why, as a code.
-    :param level: where who caused it runs.
-    :param holder: who caused it.
+    :param level: ``task``, ``dag`` or ``sweeper``: where the holder runs.
+    :param holder: who caused the event.
     :param task_id: the task that failed.
-    :param map_index: its index where mapped, else -1.
-    :param error: the type of its exception.
+    :param map_index: the index of the task if it is mapped, else -1.
+    :param error: the type of the task's exception.
     """
 
     id: str
@@ -83,7 +83,11 @@ class Event(NamedTuple):
 
     @classmethod
     def of(cls, entry_id: str, fields: Mapping[str, str]) -> Event:
-        """Read an entry of the stream, whoever wrote it."""
+        """Read an entry of the stream. Somebody else may have written it, so any field may be missing.
+
+        :param entry_id: the id of the entry.
+        :param fields: the fields of the entry.
+        """
         return cls(
             id=entry_id,
             at=int(entry_id.partition("-")[0]),
@@ -103,7 +107,7 @@ class Event(NamedTuple):
 
 
 def number(text: Any, default: int = 0) -> int:
-    """Return a numeral's number; anything else is the default."""
+    """Return the number that a text holds, else the default."""
     try:
         return int(text)
     except (TypeError, ValueError):

@@ -19,7 +19,7 @@ class Leftover(NamedTuple):
     :param attempts: the value of the Variable.
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param state: the state of the run; ``gone`` where the run is gone.
+    :param state: the state of the run; ``gone`` if there is no such run, ``unknown`` if a path can't hold its ids.
     """
 
     name: str
