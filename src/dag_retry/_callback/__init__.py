@@ -2,7 +2,8 @@
 
 ``callbacks``    a failure or a success comes in, and is claimed
 ``failure``      what a callback's context says of the failure
-``holder``       what the answer to a claim asks for: clear, wait, or tell an ending
+``verdict``      what the answer to a claim asks for: clear, wait, or tell an ending
+``holder``       the holder of a claim, and all that it needs
 ``winner``       look, renew, clear, confirm
 ``waiting``      a claim with a delay: the sweeper's Dag runs when it is over
 ``endings``      exhausted, skipped, blocked: the hooks are told, and Redis records that

@@ -15,6 +15,7 @@ from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
+from dag_retry._callback.verdict import act
 from dag_retry._errors import ConfigError, CounterError, DagRetryError
 from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
@@ -105,7 +106,7 @@ class Callbacks:
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
             else:
-                Holder(claim, counter, self._api_settings, self._hooks, context, deadline).act()
+                act(Holder(claim, counter, self._api_settings, self._hooks, context, deadline))
         if unusable:
             raise unusable
 

@@ -1,4 +1,4 @@
-"""What the answer to a claim asks for: clear the run, wait, or tell an ending."""
+"""The holder of a claim."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from dag_retry._policy.hooks import Context, Hooks
-from dag_retry._types import Claim, Verdict
+from dag_retry._types import Claim
 
 if TYPE_CHECKING:
     from dag_retry._airflow.deadline import Deadline
@@ -33,25 +33,6 @@ class Holder(NamedTuple):
     hooks: Hooks
     context: Context
     deadline: Deadline
-
-    def act(self) -> None:
-        """Do what the answer to the claim asks for.
-
-        :raises ClearRefused: Airflow refused for good. The run is blocked, and the hooks were told.
-        :raises ClearUnconfirmed: Airflow gave no clear answer in time. The claim stays due.
-        :raises CounterError: Redis failed.
-        """
-        # A callback that loses its claim needs none of these, nor what they load: requests and tenacity.
-        from dag_retry._callback import endings, waiting, winner
-
-        if self.claim.verdict is Verdict.EXHAUSTED:
-            endings.tell_exhausted(self)
-        elif self.claim.verdict is Verdict.SKIPPED:
-            endings.tell_skipped(self, self.claim.reason)
-        elif self.claim.due_at:
-            waiting.wait(self)
-        else:
-            winner.clear(self)
 
     @property
     def run(self) -> str:

@@ -14,6 +14,7 @@ from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
+from dag_retry._callback.verdict import act
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._retry import TAG
@@ -109,7 +110,7 @@ class Sweeper:
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
-            Holder(claim, self._counter, settings.api, self._hooks, context, Deadline(_DEADLINE)).act()
+            act(Holder(claim, self._counter, settings.api, self._hooks, context, Deadline(_DEADLINE)))
         except ClearRefused:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:
