@@ -6,7 +6,7 @@ import copy
 import logging
 import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
-from tests.contexts import dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
+from tests.contexts import NOW, dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
 from tests.stub_api import StubApi, after, before
 
@@ -138,6 +138,18 @@ class TestFailure:
         retry.on_failure(task_failed(2))
         assert stub.clears == 2
         assert "Airflow has cleared the run as often as attempts are allowed, by hand too" in caplog.text
+
+    @pytest.mark.parametrize("client", ["redis"], indirect=True)
+    def test_clears_before_the_first_failure_do_not_count(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
+        """Redis has remembered everything since the run began: it never failed, though people cleared it five times."""
+        AttemptCounter(client).claim("daily_load", "another", generation=0, max_attempts=1)
+        long_ago = int(NOW.timestamp() * 1000) - 60_000
+        client.hset("{dag-retry}:v1:born", "at", long_ago)
+        failed = task_failed(5)
+        failed["dag_run"].run_after = datetime.now(timezone.utc)
+        retry.on_failure(failed)
+        found = record(retry)
+        assert (found.status, found.attempt, found.base) == (Status.RETRYING, 1, 5)
 
 
 class TestGuards:
