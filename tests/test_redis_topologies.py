@@ -461,7 +461,7 @@ class TestCluster:
                     connect(url)
 
     def test_replicas_are_not_waited_for(self, cluster: Cluster) -> None:
-        refused = pytest.raises(ConfigError, match="wait_replicas is 1, and redis_url a Cluster's")
+        refused = pytest.raises(ConfigError, match="wait_replicas is 1, and redis_url is a Cluster's")
         with closing(connect(cluster.url)) as client, refused:
             AttemptCounter(client, wait_replicas=1)
 
