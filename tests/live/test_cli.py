@@ -21,10 +21,10 @@ DAG = "branches_exhaust"
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """An Airflow with a viewer beside its administrator, and a run that is exhausted."""
     users = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,ada:viewer"}
-    with live_airflow(tmp_path_factory.mktemp("cli"), DAGS, env=users) as live:
+    with live_airflow(tmp_path_factory.mktemp("cli"), DAGS, env=users, database=postgres("cli")) as live:
         live.rest(DAG, "failed", "exhausted")
         yield live
 

@@ -304,7 +304,7 @@ class TestConditions:
     def test_a_dag_that_airflow_paused(self, live: Live) -> None:
         assert live.rest("paused_by_failures", "failed", "skipped").clear_number == 0
         assert live.record("paused_by_failures")["reason"] == "dag_paused_by_failures"
-        assert "max_consecutive_failed_dag_runs has paused its Dag" in live.dag_level_logs("paused_by_failures")
+        assert "max_consecutive_failed_dag_runs has paused the Dag" in live.dag_level_logs("paused_by_failures")
 
     def test_failed_tasks_alone_with_a_late_sibling(self, live: Live) -> None:
         run = live.rest("late_sibling", "success", "succeeded")

@@ -116,12 +116,12 @@ def test_what_another_site_could_make_a_browser_send(
     site: Site, headers: dict[str, str], options: dict[str, object]
 ) -> None:
     cookie = {"_token": site.token("editor")}
-    before = site.live.record("page_secret", RUN)
+    before = site.record("page_secret", RUN)
 
     answer = site.act("reset", "page_secret", RUN, None, headers=headers, cookies=cookie, **options)
 
     assert answer.status_code in (400, 403)
-    assert site.live.record("page_secret", RUN) == before
+    assert site.record("page_secret", RUN) == before
 
 
 def test_our_own_page_may(site: Site) -> None:

@@ -175,7 +175,7 @@ def test_another_site(site: Site, log_in: Window) -> None:
     """A page of another site, open in the same browser, can neither act nor read nor frame ours."""
     site.exhausted("page_public", "attacked")
     page = log_in("editor")
-    before = site.live.record("page_public", "attacked")
+    before = site.record("page_public", "attacked")
     target = f"{site.url}/dag-retry/api/reset?{urlencode({'dag_id': 'page_public', 'run_id': 'attacked'})}"
     page.route("http://evil.test/**", lambda route: route.fulfill(body="<h1>evil</h1>", content_type="text/html"))
     page.goto("http://evil.test/")
@@ -199,7 +199,7 @@ def test_another_site(site: Site, log_in: Window) -> None:
     assert [status for status in outcome if status == 200] == []
     [framed] = page.frames[1:]
     assert "dag-retry" not in framed.url
-    assert site.live.record("page_public", "attacked") == before
+    assert site.record("page_public", "attacked") == before
 
 
 def test_redis_away(site: Site, log_in: Window) -> None:

@@ -12,7 +12,7 @@ from airflow.sdk import DAG, TriggerRule, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dag_retry import DagRetry
-from dag_retry._callback.holder import Holder
+from dag_retry._callback import callbacks
 from tests.demo.barrier import wait_for_siblings
 
 
@@ -117,7 +117,7 @@ task_level = DagRetry(2)
 def claim_and_die(context: Any) -> None:
     """What a kill right after the claim leaves."""
     if context["dag_run"].clear_number == 0:
-        Holder.act = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        callbacks.act = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     task_level.on_failure(context)
 
 
