@@ -25,10 +25,7 @@ def test_files_are_short(file: Path) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-# The headers of Lua files are tables, and hold no sentences to count.
-@pytest.mark.parametrize(
-    "file", [file for file in FILES if file.suffix != ".lua"], ids=lambda file: str(file.relative_to(ROOT))
-)
+@each_file
 def test_sentences_are_short(file: Path) -> None:
     assert [each for text in texts(file) for each in sentences(text) if len(each.split()) > MOST_WORDS] == []
 
@@ -38,6 +35,7 @@ def test_long_sentences_are_found(tmp_path: Path) -> None:
     for name, source in (
         ("docstring.py", f'def function():\n    """Do it.\n\n    :param argument: {long}\n    """\n'),
         ("comment.py", f"# One.\n# {long}\npass\n"),
+        ("comment.lua", f"-- One.\n-- {long}\nlocal text = '--'\n"),
         ("comment.js", f'const url = "https://example.com"; // {long}\n'),
     ):
         file = tmp_path / name
@@ -75,8 +73,8 @@ def comments(source: str, suffix: str) -> Iterator[tuple[str, str]]:
             yield line[:start], line[start:].lstrip("#").removeprefix(" ")
     else:
         for line in lines:
-            before, _, comment = re.sub(r"(?:^|\s)//(?: |$)", "\0", line + " ", count=1).partition("\0")
-            yield before, comment.strip()
+            before, _, comment = re.sub(r"(?:^|\s)(?:--|//)(?: |$)", "\0", line + " ", count=1).partition("\0")
+            yield before, comment.rstrip()
 
 
 def sentences(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Every reason code, once: what a record, an event or an :class:`Outcome` means by it."""
+"""The reason codes of records, events and outcomes, each with its meaning."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 class Reason(NamedTuple):
     """What a reason code means.
 
-    :param text: why, as a clause; empty where the status or the event says it all.
-    :param remedy: what a person can do, as sentences; empty where nothing need be done.
+    :param text: why, as a clause; empty if the status or the event says it all.
+    :param remedy: what a person can do, as sentences; empty if nothing need be done.
     """
 
     text: str
