@@ -94,3 +94,15 @@ async def same_site(request: Request) -> None:
         )
     if await request.body():
         raise HTTPException(HTTPStatus.BAD_REQUEST, "send no body: put dag_id and run_id into the query")
+
+
+async def fits_the_audit_log(request: Request) -> None:
+    """Refuse ids that are too long for Airflow's audit log, whose columns hold 250 characters: PostgreSQL raises.
+
+    :param request: the request.
+    :raises HTTPException: an id is longer.
+    """
+    if any(len(request.query_params.get(name, "")) > 250 for name in ("dag_id", "run_id")):
+        raise HTTPException(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "dag_id or run_id is too long: Airflow's have 250 characters"
+        )
