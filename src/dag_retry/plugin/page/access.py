@@ -103,6 +103,4 @@ async def fits_the_audit_log(request: Request) -> None:
     :raises HTTPException: an id is longer.
     """
     if any(len(request.query_params.get(name, "")) > 250 for name in ("dag_id", "run_id")):
-        raise HTTPException(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "dag_id or run_id is too long: Airflow's have 250 characters"
-        )
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "an id is too long: Airflow's have 250 characters")
