@@ -166,9 +166,8 @@ class StubApi:
 
     def clear_runs(self, body: Any) -> Response:
         if not self.lists_runs:
-            self.asked.append(request.json)
-            return self.route(request.json)
-        if body["dag_runs"] != [self.run()]:
+            return answer(405, {"detail": "Method Not Allowed"})
+        if body["dag_runs"] != [{"dag_id": self.dag_id, "dag_run_id": self.run_id}]:
             return answer(404, {"detail": "The DagRun was not found"})
         self.clear(body)
         return answer(200, {"dag_runs": [self.run()], "total_entries": 1})
