@@ -29,7 +29,7 @@ def write_note(api: AirflowApi, status: Status, what: Claim | RunRecord, reason:
     """
     line = line_of(status, what, reason)
     try:
-        api.note(what.dag_id, what.run_id, lambda note: with_line(note, line))
+        api.note(what.dag_id, what.run_id, lambda note: revise_note(note, line))
     except (ClearRefused, ClearUnconfirmed) as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)
 
@@ -55,11 +55,12 @@ def line_of(status: Status, what: Claim | RunRecord, reason: str) -> str:
     return f"Dag retry: {ended[status]}"
 
 
-def with_line(note: str, line: str) -> str | None:
-    """Return a note with a line in place of our last one; None if the note has no room, or has the line.
+def revise_note(note: str, line: str) -> str | None:
+    """Put our line into the note of a run, in place of our last one.
 
-    :param note: the note.
+    :param note: the note; empty if the run has none.
     :param line: our line.
+    :return: the new note; None if the note has no room, or has the line already.
     """
     others = _OURS.sub("", note).rstrip("\n")
     revised = f"{others}\n{line}" if others else line
