@@ -23,7 +23,7 @@ async def same_site(request: Request) -> None:
         raise HTTPException(HTTPStatus.FORBIDDEN, f"send the header {HEADER}: a page of another site can't send it")
     fetched_from = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")
-    own = {request.headers.get("Host"), urlsplit(sdk.base_url() or "").netloc}
+    own = {request.headers.get("Host"), urlsplit(sdk.base_url() or "").netloc} - {""}  # as is that of Origin `null`
     if fetched_from != "same-origin" or (origin is not None and urlsplit(origin).netloc not in own):
         raise HTTPException(
             HTTPStatus.FORBIDDEN, f"the request came from {origin or 'another site'}: use Airflow's own page"

@@ -73,7 +73,6 @@ def _check() -> None:
 
 _check()
 
-
 _dag_bag = lru_cache(maxsize=1)(create_dag_bag)
 """Airflow's own is in the state of its app, which an app mounted beside it can't see."""
 
@@ -86,8 +85,7 @@ class LockedRun:
     """
 
     def __init__(self, session: SessionDep, row: DagRun) -> None:
-        self._session = session
-        self._row = row
+        self._session, self._row = session, row
 
     @classmethod
     def take(cls, session: SessionDep, dag_id: str, run_id: str) -> LockedRun | None:
@@ -127,9 +125,14 @@ class LockedRun:
 
         :param ti_id: the id of the task instance. A clear gives the task another.
         """
-        columns = select(TaskInstance.state, TaskInstance.end_date)
-        mine = (TaskInstance.dag_id == self._row.dag_id, TaskInstance.run_id == self._row.run_id)
-        found = self._session.execute(columns.where(*mine, TaskInstance.id == UUID(ti_id))).one_or_none()
+        tries = select(TaskInstance.state, TaskInstance.end_date).where(
+            TaskInstance.dag_id == self._row.dag_id,
+            TaskInstance.run_id == self._row.run_id,
+            TaskInstance.id == UUID(ti_id),
+        )
+        if hasattr(TaskInstance, "working_set"):  # Airflow 3.4 keeps earlier tries in this table
+            tries = tries.where(TaskInstance.working_set.is_(True))
+        found = self._session.execute(tries).one_or_none()
         return None if found is None else Try(found.state, found.end_date)
 
     @cached_property
@@ -146,11 +149,11 @@ class LockedRun:
     @cached_property
     def set_by_hand(self) -> list[SetByHand]:
         """The states that people have asked Airflow to set since the last clear, which moved ``queued_at``."""
-        ids = self._row.dag_id, self._row.run_id
         in_bulk = and_(Log.event == STATES_SET_IN_BULK, Log.dag_id.in_((self._row.dag_id, "~")))
         lines = select(Log).where(or_(and_(*self._lines, Log.event.in_(STATES_SET)), in_bulk))
         if self._row.queued_at is not None:
             lines = lines.where(Log.dttm >= self._row.queued_at)
+        ids = self._row.dag_id, self._row.run_id
         return [state for line in self._session.scalars(lines) for state in read_states_set(line, *ids)]
 
     @property
@@ -161,8 +164,7 @@ class LockedRun:
     def _dag(self) -> Any:
         """The columns of the Dag that say whether Airflow would run anything of it; None if Airflow has no such Dag."""
         columns = [DagModel.is_paused, DagModel.max_consecutive_failed_dag_runs]
-        if hasattr(DagModel, "is_draining"):  # Airflow 3.4
-            columns.append(DagModel.is_draining)
+        columns += [DagModel.is_draining] if hasattr(DagModel, "is_draining") else []  # Airflow 3.4
         return self._session.execute(select(*columns).where(DagModel.dag_id == self._row.dag_id)).one_or_none()
 
     @property
@@ -244,6 +246,5 @@ class LockedRun:
         :param attempt: the attempt that begins.
         :param user: in whose name.
         """
-        extra = write_our_clear(asked, attempt, self._row.id)
-        name, run = user.get_name(), {"dag_id": self._row.dag_id, "run_id": self._row.run_id}
-        self._session.add(Log(OUR_CLEAR, None, name, name, extra, **run))
+        name, extra = user.get_name(), write_our_clear(asked, attempt, self._row.id)
+        self._session.add(Log(OUR_CLEAR, None, name, name, extra, dag_id=self._row.dag_id, run_id=self._row.run_id))

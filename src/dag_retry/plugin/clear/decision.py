@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
@@ -72,8 +72,7 @@ def _was_made_anew(asked: ClearRequest, run: LockedRun) -> bool:
 
     The id of a try is a UUIDv7, which begins with its time in ms (``airflow.models.taskinstance.uuid7``).
     """
-    made = datetime.fromtimestamp((UUID(asked.ti_id).int >> 80) / 1000, timezone.utc)
-    return run.created_at is not None and made < run.created_at - timedelta(milliseconds=1)
+    return run.created_at is not None and UUID(asked.ti_id).int >> 80 < int(run.created_at.timestamp() * 1000)
 
 
 def _is_settled_by_hand(asked: ClearRequest, run: LockedRun, failed: Try) -> bool:
