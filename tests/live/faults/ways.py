@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
+from tests.airflow_server.settings import PASSWORDS, USERNAME
 from tests.demo.barrier import wait_for_siblings
 from tests.live.elsewhere import WITHOUT_CREDENTIALS, Elsewhere, with_options
 
@@ -22,11 +26,11 @@ def retry_by(way: str, **policy: Any) -> DagRetry:
 
 def clear_by_hand(context: Any) -> bool:
     """Clear the run as a person may do while a callback is at work, and say that the failure is retried."""
-    section = "AIRFLOW__DAG_RETRY__API"
-    # The test's own administrator, whatever the callback's credentials are.
-    url, login = os.environ[f"{section}_URL"], {"username": "admin", "password": os.environ["ADMIN_PASSWORD"]}
+    url = os.environ["AIRFLOW__API__BASE_URL"]
+    passwords = json.loads((Path(os.environ["AIRFLOW_HOME"]) / PASSWORDS).read_text())
+    login = {"username": USERNAME, "password": passwords[USERNAME]}
     token = requests.post(f"{url}/auth/token", json=login, timeout=30).json()["access_token"]
-    run = f"{os.environ['AIRFLOW_URL']}/api/v2/dags/{context['dag'].dag_id}/dagRuns/{context['run_id']}"
+    run = f"{url}/api/v2/dags/{context['dag'].dag_id}/dagRuns/{quote(context['run_id'], safe='')}"
     header = {"Authorization": f"Bearer {token}"}
     requests.post(f"{run}/clear", json={"dry_run": False}, headers=header, timeout=30).raise_for_status()
     return True
