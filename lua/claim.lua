@@ -16,6 +16,7 @@
 --                      holder may be alive
 --   on_missing_record  what counts if the run has no record: as many attempts as another counter holds, or
 --                      'start_fresh' for no clear. Default: every clear
+--   run_started        ms; when the run began. It tells a run that was deleted and made anew. Default: unknown
 --   run_after          ms; the run can't have failed earlier. If this namespace has remembered everything since then, a
 --                      run without a record never failed, and no clear counts. Default: unknown
 --   on_manual_clear    'keep' if a clear by hand after an ending goes on with the budget. Default: it begins a new one
@@ -23,7 +24,7 @@
 --   max_elapsed        ms after the first failure of the budget; no attempt begins later. Default: no limit
 --   delays             an array of ms before each attempt; the last holds for all later attempts. Default: none
 --
--- Returns one JSON object with verdict, reason, attempt, max_attempts, task_id, map_index, ti_id, error, clear, due_at.
+-- Returns one JSON object with verdict, reason, attempt, max_attempts, base, task_id, map_index, ti_id, error, clear, due_at.
 -- Numbers are numerals. The failed try and clear are those kept with the claim. due_at is when to clear the run (ms), '0'
 -- for at once. Verdict and reason:
 --   'won'        'claimed'             clear the run, then confirm; if there is a due_at, a sweeper clears the run then
@@ -48,7 +49,7 @@ local delays = args.delays or {}
 
 local function answer(verdict, reason)
   return cjson.encode({verdict = verdict, reason = reason, attempt = record.attempt, max_attempts = record.max_attempts,
-    task_id = record.task_id, map_index = record.map_index, ti_id = record.ti_id, error = record.error,
+    base = record.base, task_id = record.task_id, map_index = record.map_index, ti_id = record.ti_id, error = record.error,
     clear = record.clear, due_at = record.status == 'waiting' and record.due_at or '0'})
 end
 
@@ -79,16 +80,39 @@ local function has_remembered()
   return tonumber(born[1]) + 60000 <= run_after and now < run_after + ttl
 end
 
+-- Returns whether the record is of a deleted run that had the same id. Then this run began later, and so did its failed
+-- try. Its generation has not passed that of the record: a clear makes both younger too. The first 12 digits of a UUIDv7
+-- are its time.
+local function of_deleted_run()
+  local began, known = tonumber(args.run_started) or 0, tonumber(record.run_started)
+  return known > 0 and began > known -- rule: a run made anew began later
+    and generation <= tonumber(record.generation) -- rule: a clear is no deletion
+    and string.sub(args.ti_id, 1, 13) > string.sub(record.ti_id, 1, 13)
+end
+
+-- `known` is what Redis knows of this run. The record of a deleted run is written over.
+local known = record
+if record and of_deleted_run() then -- rule: a run made anew has no record
+  known = nil
+end
+
 -- Rule 1: the same claim, asked again, gets the same answer.
-if record and record.claim_id == claim_id then -- rule: same claim, same answer
+if known and record.claim_id == claim_id then -- rule: same claim, same answer
   local ending = record.status == 'exhausted' or record.status == 'skipped'
   return answer(ending and record.status or 'won', record.reason)
 end
 
 -- Rule 2: a failure of an older generation is stale. In the same generation another claim stands. This one may take it
--- over if its holder is dead, or if it is due. Nobody holds an unclaimed run.
-if record then
+-- over if its holder is dead, or if it is due. Nobody holds an unclaimed run. A run that was cancelled before it failed
+-- has the generation of its next failure.
+if known then
   local current = tonumber(record.generation)
+  if current < 0 then -- rule: cancelled in advance
+    save(nil, {'generation', args.generation, 'max_attempts', args.max_attempts, 'level', args.level, 'task_id',
+      args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error, 'clear', args.clear,
+      'run_started', args.run_started or '0'})
+    current = generation
+  end
   if generation < current then -- rule: older is stale
     return lose('stale')
   end
@@ -109,7 +133,7 @@ end
 -- clears since the ending count, even those before this failure: a replica that lagged may hold an old ending. A blocked
 -- run has not ended before its hooks were told: the holder that takes it over tries the clear once more.
 local base, attempt, budget_at, reason = 0, 0, now, 'claimed'
-if not record then
+if not known then
   local held = tonumber(args.on_missing_record)
   if held then
     base, attempt = math.max(0, generation - held), held
@@ -152,5 +176,5 @@ local due_at = numeral(now + (status == 'waiting' and delay or args.lease)) -- r
 save(verdict, {'status', status, 'reason', reason, 'attempt', numeral(attempt), 'max_attempts', args.max_attempts,
   'generation', args.generation, 'base', numeral(base), 'lost', '0', 'claim_id', claim_id, 'level', args.level,
   'task_id', args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error, 'clear', args.clear,
-  'budget_at', numeral(budget_at), 'due_at', due_at})
+  'run_started', args.run_started or '0', 'budget_at', numeral(budget_at), 'due_at', due_at})
 return answer(verdict, reason) -- rule: an ending is kept

@@ -4,6 +4,7 @@
 -- ARGV[1], a JSON object, besides:
 --   claim_id
 --   reason    the reason of the event: 'cleared', or 'already_cleared' if somebody else had cleared the run
+--   attempt   the attempt that begins, if Airflow knows of more than Redis. Default: as the record says
 --
 -- Returns:
 --   1   confirmed, now or (a repeat) before
@@ -19,5 +20,5 @@ if record.status ~= 'claimed' then
   return 0
 end
 -- The record keeps the reason of its claim, so that a claim asked again gets the same answer.
-save('cleared', {'status', 'retrying', 'due_at', '0'}, {reason = args.reason})
+save('cleared', {'status', 'retrying', 'attempt', args.attempt or record.attempt, 'due_at', '0'}, {reason = args.reason})
 return 1

@@ -4,8 +4,9 @@
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
---   grace       ms after the last change of the record; within this time a callback may still be on its way
---   queued_at   ms; when Airflow last queued the run (each clear does), by Airflow's clock
+--   grace         ms after the last change of the record; within this time a callback may still be on its way
+--   queued_at     ms; when Airflow last queued the run (each clear does), by Airflow's clock
+--   run_started   ms; when the run began. Default: unknown
 --
 -- Returns:
 --   1   the run is unclaimed, from now on
@@ -26,6 +27,6 @@ end
 local known = record or {base = '0', attempt = '0', max_attempts = '0', budget_at = numeral(now)}
 save('unclaimed', {'status', 'unclaimed', 'reason', 'no_callback', 'attempt', known.attempt, 'max_attempts',
   known.max_attempts, 'generation', numeral(generation), 'base', known.base, 'lost', '0', 'claim_id', '', 'level',
-  'sweeper', 'task_id', '', 'map_index', '-1', 'ti_id', '', 'error', '', 'clear', '', 'budget_at', known.budget_at,
-  'due_at', '0'})
+  'sweeper', 'task_id', '', 'map_index', '-1', 'ti_id', '', 'error', '', 'clear', '', 'run_started',
+  args.run_started or '0', 'budget_at', known.budget_at, 'due_at', '0'})
 return 1

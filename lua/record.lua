@@ -102,6 +102,13 @@ local function index(key, score)
 end
 
 local ATTENTION = {exhausted = true, blocked = true, skipped = true, unclaimed = true}
+-- With these reasons of 'skipped' no human is needed: a person has decided, or the run succeeded.
+local SETTLED = {settled_by_hand = true, run_succeeded = true}
+
+-- Returns whether the run needs a human. A run of generation '-1' was cancelled before it failed.
+local function needs_human()
+  return ATTENTION[record.status] and not SETTLED[record.reason] and record.generation ~= '-1'
+end
 
 -- Returns when somebody must look at the run: at due_at, or, while the run is retrying, when Redis will forget the record
 -- (after `left` ms). Returns nil for a run that has ended, and whose hooks were told.
@@ -117,7 +124,7 @@ end
 -- full memory), nothing is claimed.
 local function save(event, change, but)
   record = record or {}
-  local was_active, needed_attention = record.status and look_at(ttl), ATTENTION[record.status]
+  local was_active, needed_attention = record.status and look_at(ttl), needs_human()
   change[#change + 1], change[#change + 2] = 'updated_at', numeral(now)
   for i = 1, #change, 2 do
     record[change[i]] = change[i + 1]
@@ -125,7 +132,7 @@ local function save(event, change, but)
   if event then
     emit(event, but and setmetatable(but, {__index = record}) or record)
   end
-  local active, attention = look_at(ttl), ATTENTION[record.status]
+  local active, attention = look_at(ttl), needs_human()
   if active or was_active then
     index(active_key, active)
   end

@@ -13,7 +13,10 @@ end
 -- again. With any other status, the next failure belongs to a later generation.
 local to_come = record.status == 'waiting' or record.status == 'claimed'
   or (record.status == 'blocked' and record.due_at ~= '0')
-local base = numeral(tonumber(record.generation) + (to_come and 0 or 1))
+-- As after a clear by hand: later than the generation that our last clear began, or that a holder is about to begin. Else
+-- the line of that clear in Airflow's audit log would say that Redis had forgotten attempts.
+local cleared = record.status == 'retrying' or record.status == 'claimed'
+local base = numeral(tonumber(record.generation) + (cleared and 2 or 1))
 local attempt = to_come and '1' or '0'
 if record.base ~= base or record.attempt ~= attempt then
   save('reset', {'base', base, 'attempt', attempt, 'budget_at', numeral(now)})

@@ -5,7 +5,8 @@
 --   [1], [2], ...   HASH  {<ns>}:v1:run:<dag_id>:<run_id>
 --
 -- Returns:
---   {status, ...}   in the order of the keys; '' if there is no record, or the key holds something else
+--   {status, reason, ...}   in the order of the keys; the status is '' if there is no record, or the key holds something
+--                           else; the reason is '' but for 'skipped'
 
 local statuses = {}
 for place, key in ipairs(KEYS) do
@@ -14,6 +15,7 @@ for place, key in ipairs(KEYS) do
     -- An error, such as that the user may not call HGET.
     return status
   end
-  statuses[place] = type(status) == 'string' and status or ''
+  statuses[2 * place - 1] = type(status) == 'string' and status or ''
+  statuses[2 * place] = status == 'skipped' and redis.call('HGET', key, 'reason') or ''
 end
 return statuses

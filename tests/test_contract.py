@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from dag_retry import AttemptCounter, Claim, FailedTry, Verdict
-from dag_retry._reasons import REASONS, reason_of
+from dag_retry._reasons import REASONS, SETTLED, reason_of
 from dag_retry._redis.due import DueRuns
+from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.scripts import script
 from dag_retry.cli.prometheus import EVENTS
 
@@ -142,25 +143,36 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
             "d", "r", generation=0, max_attempts=1, claim_id="one", holder="w:1", takeover=True, level="dag",
             failed_try=FailedTry("t", 1, "i", "E"), clear_options=["only_failed"], skip="disabled",
             delays=[timedelta(seconds=1)], max_elapsed=timedelta(hours=1), run_after=datetime.now(timezone.utc),
-            on_missing_record="start_fresh", on_manual_clear="keep",
+            run_started=datetime.now(timezone.utc), on_missing_record="start_fresh", on_manual_clear="keep",
         ),
     ),
     "succeed": (
         lambda client: AttemptCounter(client).succeed("d", "r"),
-        lambda client: AttemptCounter(client).succeed("d", "r", generation=0),
+        lambda client: AttemptCounter(client).succeed("d", "r", generation=0, run_started=datetime.now(timezone.utc)),
+    ),
+    "confirm": (
+        lambda client: AttemptCounter(client).confirm(CLAIM),
+        lambda client: AttemptCounter(client).confirm(CLAIM, attempt=2),
+    ),
+    "block": (
+        lambda client: AttemptCounter(client).block(CLAIM, reason="http_403"),
+        lambda client: AttemptCounter(client).exhaust(CLAIM, reason="audit_log", attempt=2),
+    ),
+    "miss": (
+        lambda client: DueRuns(client).miss("d", "r", queued_at=1, grace=timedelta(0), holder="s:1"),
+        lambda client: DueRuns(client).miss("d", "r", queued_at=1, grace=timedelta(0), holder="s:1", run_started=1),
     ),
     **{
         verb: (call, call)
         for verb, call in {
             "renew": lambda client: AttemptCounter(client).renew(CLAIM),
-            "confirm": lambda client: AttemptCounter(client).confirm(CLAIM),
-            "block": lambda client: AttemptCounter(client).block(CLAIM, reason="http_403"),
+            "postpone": lambda client: AttemptCounter(client).postpone(CLAIM, reason="dag_paused", pause=timedelta(0)),
+            "forget": lambda client: AttemptCounter(client).forget(CLAIM),
             "acknowledge": lambda client: AttemptCounter(client).acknowledge(CLAIM),
-            "hasten": lambda client: AttemptCounter(client).hasten("d", "r"),
-            "cancel": lambda client: AttemptCounter(client).cancel("d", "r"),
-            "reset": lambda client: AttemptCounter(client).reset("d", "r"),
+            "hasten": lambda client: Interventions(client).hasten("d", "r"),
+            "cancel": lambda client: Interventions(client).cancel("d", "r"),
+            "reset": lambda client: Interventions(client).reset("d", "r"),
             "take": lambda client: DueRuns(client).take("d", "r", holder="s:1"),
-            "miss": lambda client: DueRuns(client).miss("d", "r", queued_at=1, grace=timedelta(0), holder="s:1"),
         }.items()
     },
 }  # fmt: skip
@@ -214,7 +226,7 @@ def test_returns(file: Path) -> None:
     short = {
         "redis.call('HGETALL', run_key)": "{field, value, ...}",
         "{verdict, unpack(redis.call('HGETALL', run_key))}": "{verdict, field, value, ...}",
-        "statuses": "{status, ...}",
+        "statuses": "{status, reason, ...}",
         "{found, rank - first - offset, rank > last and 1 or 0}": "{found, looked_at, over}",
         "{wait, unpack(due)}": "{wait, member, ...}",
         "refused": "{refusal, ...}",
@@ -245,7 +257,7 @@ def test_fields_of_claims_answer() -> None:
     assert re.findall(r"\b(\w+) = ", function(body, "answer")) == found.group(1).split(", ")
     assert "return cjson.encode({" in function(body, "answer")
     assert "  return answer('lost', reason)\n" in function(body, "lose")
-    for name in ("answer", "lose", "has_remembered"):
+    for name in ("answer", "lose", "has_remembered", "of_deleted_run"):
         body = body.replace(function(body, name), "")
     returned = re.findall(r"(?m)^\s*return (.*)$", body)
     assert len(returned) == 5
@@ -269,11 +281,11 @@ def called(file: Path) -> set[str]:
 def test_metrics_know_every_event() -> None:
     emitted: set[str] = set()
     for file in FILES:
-        emitted.update(re.findall(r"(?:save|emit)\((?:not waited and )?'(\w+)'", parts(file)[1]))
+        emitted.update(re.findall(r"(?:save|emit)\((?:not \w+ and )?'(\w+)'", parts(file)[1]))
     assert "save(verdict, " in (LUA / "claim.lua").read_text()
     emitted |= {"won", "exhausted", "skipped"}
     assert "save(status, " in (LUA / "block.lua").read_text()
-    emitted |= {"blocked", "skipped"}
+    emitted |= {"blocked", "skipped", "exhausted"}
     assert set(EVENTS) == emitted
 
 
@@ -294,6 +306,11 @@ def test_readers_change_nothing(name: str) -> None:
     body = parts(LUA / f"{name}.lua")[1]
     assert set(re.findall(r"redis\.call\((\w+)", body)) <= {"command"}
     assert "command" not in body or "'XRANGE' or 'XREVRANGE'" in body
+
+
+def test_what_is_settled_needs_no_human() -> None:
+    (settled,) = re.findall(r"(?m)^local SETTLED = \{(.*)\}$", RECORD.read_text())
+    assert set(re.findall(r"(\w+) = true", settled)) == SETTLED <= REASONS.keys()
 
 
 def test_every_reason_code_stands_once_with_its_meaning() -> None:

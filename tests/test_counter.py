@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import dropwhile
 from typing import Any
 
 import pytest
 
 from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, FailedTry, Status, Verdict
+from dag_retry._redis.due import DueRuns
+from dag_retry._redis.interventions import Interventions
 from tests.claims import RUN, TRY, claim, events, record, told
+
+HOUR = timedelta(hours=1)
 
 
 def retry(counter: AttemptCounter, generation: int, max_attempts: int = 2) -> Claim:
@@ -266,12 +270,56 @@ class TestSucceed:
         assert counter.succeed(*RUN, generation=0) is None
         assert record(counter) == before
 
-    def test_ends_a_claim_that_was_never_finished(self, counter: AttemptCounter) -> None:
-        won = claim(counter)
-        ended = counter.succeed(*RUN, generation=0)
-        assert ended is not None
-        assert ended.due_at == 0
+    @pytest.mark.parametrize("generation", [0, None])
+    @pytest.mark.parametrize("delays", [(), (HOUR,)])
+    def test_without_a_clear_nothing_has_recovered(
+        self, counter: AttemptCounter, client: Any, generation: int | None, delays: Any
+    ) -> None:
+        """A task failed, the run did not. The clear that was to come is none any more."""
+        won = claim(counter, delays=delays, claim_id="one")
+        assert counter.succeed(*RUN, generation=generation) is None
+        assert counter.succeed(*RUN, generation=generation) is None
+        ended = record(counter)
+        assert (ended.status, ended.reason, ended.due_at) == (Status.SKIPPED, "run_succeeded", 0)
         assert not counter.renew(won)
+        assert not counter.confirm(won)
+        assert told(claim(counter, claim_id="one")) == ("lost", "already_skipped", 1)
+        assert told(claim(counter, 1)) == ("won", "fresh_budget", 1)
+        assert events(client) == ["won", "skipped", "lost", "won"]
+
+    def test_of_a_claim_whose_clear_was_not_confirmed(self, counter: AttemptCounter) -> None:
+        won = claim(counter)
+        ended = counter.succeed(*RUN, generation=1)
+        assert ended is not None
+        assert (ended.status, ended.due_at) == (Status.SUCCEEDED, 0)
+        assert not counter.confirm(won)
+
+    @pytest.mark.parametrize("acknowledged", [True, False])
+    @pytest.mark.parametrize("ending", ["exhausted", "blocked", "skipped"])
+    def test_an_ending_is_no_recovery(self, counter: AttemptCounter, ending: str, acknowledged: bool) -> None:
+        retry(counter, 0)
+        last = claim(counter, 1, max_attempts=1 if ending == "exhausted" else 2)
+        if ending == "blocked":
+            counter.block(last, reason="http_403")
+        elif ending == "skipped":
+            counter.skip(last, reason="backfill_ended")
+        if acknowledged:
+            counter.acknowledge(last)
+        before = record(counter)
+        assert counter.succeed(*RUN, generation=1) is None
+        assert counter.succeed(*RUN) is None
+        assert record(counter) == before
+        # A person clears the run, and it succeeds.
+        ended = counter.succeed(*RUN, generation=2)
+        assert ended is not None
+        assert (ended.status, ended.generation) == (Status.SUCCEEDED, 2)
+
+    def test_of_the_generation_that_was_cleared_is_old(self, counter: AttemptCounter) -> None:
+        """The success of a run that was cleared in the same moment."""
+        retry(counter, 0)
+        before = record(counter)
+        assert counter.succeed(*RUN, generation=0) is None
+        assert record(counter) == before
 
     def test_again_after_a_manual_clear_is_not_told(self, counter: AttemptCounter, client: Any) -> None:
         retry(counter, 0)
@@ -279,6 +327,211 @@ class TestSucceed:
         assert counter.succeed(*RUN, generation=2) is None
         assert told(claim(counter, 2)) == ("lost", "already_succeeded", 1)
         assert events(client).count("succeeded") == 1
+
+
+class TestPostpone:
+    def test_the_run_waits_and_a_sweeper_takes_it(self, counter: AttemptCounter, client: Any) -> None:
+        won = claim(counter, failed_try=TRY)
+        assert counter.postpone(won, reason="dag_paused", pause=HOUR)
+        waiting = record(counter)
+        assert (waiting.status, waiting.reason, waiting.attempt) == (Status.WAITING, "dag_paused", 1)
+        assert waiting.due_at - waiting.updated_at == HOUR // timedelta(milliseconds=1)
+        assert not counter.renew(won)
+        assert not counter.confirm(won)
+        # Nobody's death ends the pause.
+        assert told(claim(counter, takeover=True, level="dag")) == ("lost", "already_waiting", 1)
+        due = DueRuns(client)
+        assert due.take(*RUN, holder="s") is None
+        lapse(client)
+        taken = due.take(*RUN, holder="s")
+        assert told(taken) == ("won", "due", 1)
+        assert taken
+        assert counter.confirm(taken)
+        assert told(claim(counter, 1)) == ("won", "claimed", 2)
+
+    def test_again_changes_nothing(self, counter: AttemptCounter, client: Any) -> None:
+        won = claim(counter)
+        assert counter.postpone(won, reason="dag_paused", pause=HOUR)
+        first = record(counter)
+        assert counter.postpone(won, reason="dag_paused", pause=2 * HOUR)
+        assert record(counter) == first
+        assert events(client) == ["won", "postponed"]
+
+    def test_a_claim_asked_again_still_waits(self, counter: AttemptCounter) -> None:
+        won = claim(counter, claim_id="one")
+        counter.postpone(won, reason="needs_sweeper", pause=HOUR)
+        again = claim(counter, claim_id="one")
+        assert (again.verdict, again.due_at) == (Verdict.WON, record(counter).due_at)
+
+    def test_many_times_have_one_event(self, counter: AttemptCounter, client: Any) -> None:
+        counter.postpone(claim(counter), reason="dag_paused", pause=timedelta(0))
+        for _ in range(3):
+            lapse(client)
+            taken = DueRuns(client).take(*RUN, holder="s")
+            assert taken
+            assert counter.postpone(taken, reason="not_airflow", pause=HOUR)
+            assert record(counter).reason == "not_airflow"
+        assert events(client) == ["won", "postponed"]
+        assert client.hget("{dag-retry}:v1:stats", "postponed") == "4"
+
+    def test_a_person_may_cancel_or_clear(self, counter: AttemptCounter, client: Any) -> None:
+        counter.postpone(claim(counter), reason="dag_paused", pause=HOUR)
+        assert told(claim(counter, 1)) == ("won", "claimed", 2)
+        counter.postpone(claim(counter, 2, max_attempts=3), reason="dag_paused", pause=HOUR)
+        assert Interventions(client).cancel(*RUN)
+        assert record(counter).reason == "cancelled"
+
+    @pytest.mark.parametrize("other", ["another", "confirmed", "delayed", "cancelled"])
+    def test_only_what_is_held(self, counter: AttemptCounter, client: Any, other: str) -> None:
+        won = claim(counter, delays=[HOUR] if other == "delayed" else [])
+        if other == "another":
+            won = won._replace(claim_id="another")
+        elif other == "confirmed":
+            counter.confirm(won)
+        elif other == "cancelled":
+            Interventions(client).cancel(*RUN)
+        before = record(counter)
+        assert not counter.postpone(won, reason="dag_paused", pause=HOUR)
+        assert record(counter) == before
+
+    @pytest.mark.parametrize("pause", [timedelta(seconds=-1), timedelta(days=30)])
+    def test_a_record_must_outlive_the_pause(self, counter: AttemptCounter, pause: timedelta) -> None:
+        with pytest.raises(ConfigError, match="a delay is"):
+            counter.postpone(claim(counter), reason="dag_paused", pause=pause)
+
+
+class TestForget:
+    def test_the_record_is_gone(self, counter: AttemptCounter, client: Any) -> None:
+        won = claim(counter, holder="w:1")
+        assert [counter.forget(won), counter.forget(won)] == [True, True]
+        assert counter.read(*RUN) is None
+        (_, gone) = client.xrange("{dag-retry}:v1:events")[-1]
+        assert (gone["event"], gone["reason"], gone["holder"], gone["attempt"]) == ("gone", "gone", "w:1", "1")
+        assert client.hget("{dag-retry}:v1:stats", "gone") == "1"
+
+    @pytest.mark.parametrize("other", ["another", "confirmed", "waiting"])
+    def test_only_what_is_held(self, counter: AttemptCounter, other: str) -> None:
+        won = claim(counter, delays=[HOUR] if other == "waiting" else [])
+        if other == "another":
+            won = won._replace(claim_id="another")
+        elif other == "confirmed":
+            counter.confirm(won)
+        before = record(counter)
+        assert not counter.forget(won)
+        assert record(counter) == before
+
+
+class TestAuditLog:
+    """Airflow's audit log may know of attempts that Redis has forgotten."""
+
+    def test_the_attempt_that_begins(self, counter: AttemptCounter, client: Any) -> None:
+        won = claim(counter, max_attempts=3)
+        assert counter.confirm(won, attempt=2)
+        assert (record(counter).status, record(counter).attempt) == (Status.RETRYING, 2)
+        assert client.xrange("{dag-retry}:v1:events")[-1][1]["attempt"] == "2"
+        assert told(claim(counter, 1, 3)) == ("won", "claimed", 3)
+
+    def test_every_attempt_is_used(self, counter: AttemptCounter, client: Any) -> None:
+        won = claim(counter, max_attempts=3)
+        assert counter.exhaust(won, reason="audit_log", attempt=3)
+        assert counter.exhaust(won, reason="audit_log", attempt=3)
+        ended = record(counter)
+        assert (ended.status, ended.reason, ended.attempt) == (Status.EXHAUSTED, "audit_log", 3)
+        assert not ended.acknowledged
+        assert counter.acknowledge(won)
+        assert events(client) == ["won", "exhausted"]
+        assert told(claim(counter)) == ("lost", "already_exhausted", 3)
+
+    def test_a_claim_says_where_its_budget_began(self, counter: AttemptCounter, client: Any) -> None:
+        assert claim(counter).base == 0
+        counter.acknowledge(claim(counter, 2))
+        won = claim(counter, 3)
+        assert (won.base, won.reason) == (3, "fresh_budget")
+        assert claim(counter, 3).base == 3
+        lapse(client)
+        taken = DueRuns(client).take(*RUN, holder="s")
+        assert taken
+        assert taken.base == 3
+
+
+class TestMadeAnew:
+    """A run was deleted, and another one has its id. Times are those of Airflow."""
+
+    OLD = FailedTry("t", -1, "01934d8a-0000-7000-8000-000000000000")
+    NEW = FailedTry("t", -1, "01934d8b-0000-7000-8000-000000000000")
+    THEN, NOW = datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2026, 1, 2, tzinfo=timezone.utc)
+
+    @pytest.fixture(params=["retrying", "exhausted", "blocked", "skipped", "waiting", "claimed", "unclaimed"])
+    def old(self, request: pytest.FixtureRequest, counter: AttemptCounter, client: Any) -> None:
+        """The record of a run that was deleted."""
+        how: dict[str, Any] = {"failed_try": self.OLD, "run_started": self.THEN}
+        if request.param == "waiting":
+            how["delays"] = [HOUR]
+        won = claim(counter, 1, **how)
+        if request.param == "retrying":
+            counter.confirm(won)
+        elif request.param == "exhausted":
+            counter.exhaust(won, reason="audit_log", attempt=2)
+        elif request.param == "blocked":
+            counter.block(won, reason="http_403")
+        elif request.param == "skipped":
+            counter.skip(won, reason="backfill_ended")
+        elif request.param == "unclaimed":
+            counter.confirm(won)
+            began = int(self.THEN.timestamp() * 1000)
+            DueRuns(client).miss(*RUN, queued_at=0, grace=timedelta(0), holder="s", run_started=began)
+        assert record(counter).run_started == self.THEN.timestamp() * 1000
+
+    @pytest.mark.parametrize("generation", [0, 1])
+    @pytest.mark.usefixtures("old")
+    def test_the_new_run_has_a_budget_of_its_own(self, counter: AttemptCounter, client: Any, generation: int) -> None:
+        new: Any = {"failed_try": self.NEW, "run_started": self.NOW}
+        assert told(claim(counter, generation, 2, **new)) == ("won", "claimed", generation + 1)
+        assert (record(counter).generation, record(counter).base) == (generation, 0)
+        assert told(claim(counter, generation, **new)) == ("lost", "already_claimed", generation + 1)
+        assert client.zcard("{dag-retry}:v1:attention") == 0
+        assert client.zcard("{dag-retry}:v1:active") == 1
+
+    @pytest.mark.usefixtures("old")
+    @pytest.mark.parametrize(
+        "how",
+        [
+            {"failed_try": NEW},
+            {"failed_try": NEW, "run_started": THEN},
+            {"run_started": NOW},
+        ],
+    )
+    def test_a_late_callback_is_of_the_same_run(self, counter: AttemptCounter, how: Any) -> None:
+        assert claim(counter, 0, **how).verdict is Verdict.LOST
+
+    def test_a_run_that_was_queued_again_is_the_same(self, counter: AttemptCounter) -> None:
+        """A person may queue a run without a clear: the run begins anew, and its tries are the same."""
+        claim(counter, 1, failed_try=self.OLD, run_started=self.THEN)
+        late = claim(counter, 1, failed_try=self.OLD, run_started=self.NOW)
+        assert told(late) == ("lost", "already_claimed", 2)
+
+    def test_a_clear_makes_both_younger_too(self, counter: AttemptCounter) -> None:
+        assert counter.confirm(claim(counter, 0, failed_try=self.OLD, run_started=self.THEN))
+        again = claim(counter, 1, failed_try=self.NEW, run_started=self.NOW)
+        assert (told(again), again.base) == (("won", "claimed", 2), 0)
+
+    def test_a_success_has_a_start_too(self, counter: AttemptCounter) -> None:
+        counter.confirm(claim(counter, 0, failed_try=self.OLD, run_started=self.THEN))
+        new: Any = {"failed_try": self.NEW, "run_started": self.NOW}
+        assert counter.succeed(*RUN, generation=1, run_started=self.NOW)
+        assert told(claim(counter, 1, **new)) == ("lost", "already_succeeded", 1)
+        assert told(claim(counter, 0, **new | {"run_started": self.NOW + HOUR})) == ("won", "claimed", 1)
+
+    def test_a_success_whose_start_is_unknown(self, counter: AttemptCounter) -> None:
+        counter.confirm(claim(counter, 0, failed_try=self.OLD, run_started=self.THEN))
+        assert counter.succeed(*RUN)
+        assert record(counter).run_started == 0
+        late = claim(counter, 1, failed_try=self.NEW, run_started=self.NOW)
+        assert told(late) == ("lost", "already_succeeded", 1)
+
+    def test_a_record_whose_try_is_unknown(self, counter: AttemptCounter) -> None:
+        claim(counter, 1, run_started=self.THEN)
+        assert told(claim(counter, 0, failed_try=self.NEW, run_started=self.NOW)) == ("won", "claimed", 1)
 
 
 class TestKeys:
@@ -296,12 +549,14 @@ class TestKeys:
         assert fields == {
             "status": "claimed", "reason": "claimed", "attempt": "1", "max_attempts": "2", "generation": "0",
             "base": "0", "lost": "1", "claim_id": "one", "level": "task", "task_id": "branch_b", "map_index": "3",
-            "ti_id": "0199-aa", "error": "TimeoutError", "clear": "only_failed,run_on_latest_version",
+            "run_started": "0", "ti_id": "0199-aa", "error": "TimeoutError",
+            "clear": "only_failed,run_on_latest_version",
         }  # fmt: skip
         found = record(counter)
         assert (found.lost, found.clear_options, found.acknowledged) == (1, options, False)
 
     def test_indexes_follow_the_status(self, counter: AttemptCounter, client: Any) -> None:
+        interventions = Interventions(client)
         member = ":".join(RUN)
 
         def places() -> set[str]:
@@ -333,14 +588,31 @@ class TestKeys:
         assert places() == {"active", "attention"}
         again = claim(counter, 3, takeover=True, level="dag")
         assert places() == {"active"}
-        counter.skip(again, reason="dag_paused")
-        assert places() == {"active", "attention"}
-        claim(counter, 4)
-        assert counter.cancel(*RUN)
-        assert places() == {"attention"}
-        claim(counter, 5, delays=[timedelta(hours=1)])
+        counter.postpone(again, reason="dag_paused", pause=HOUR)
         assert places() == {"active"}
-        counter.hasten(*RUN)
+        counter.succeed(*RUN, generation=4)
+        assert places() == set()
+        counter.skip(claim(counter, 5), reason="backfill_ended")
+        assert places() == {"active", "attention"}
+        settled = claim(counter, 6)
+        counter.skip(settled, reason="settled_by_hand")
+        assert places() == {"active"}
+        counter.acknowledge(settled)
+        assert places() == set()
+        claim(counter, 7)
+        counter.succeed(*RUN, generation=7)
+        assert places() == set()
+        last = claim(counter, 8)
+        counter.exhaust(last, reason="audit_log")
+        assert places() == {"active", "attention"}
+        counter.forget(claim(counter, 9))
+        assert not any(self.scores(client, index) for index in ("active", "attention"))
+        claim(counter, 4, on_missing_record="start_fresh")
+        assert interventions.cancel(*RUN)
+        assert places() == {"attention"}
+        claim(counter, 5, delays=[HOUR])
+        assert places() == {"active"}
+        interventions.hasten(*RUN)
         assert places() == {"active"}
         counter.succeed(*RUN, generation=6)
         assert places() == set()
@@ -455,14 +727,14 @@ class TestSharedKeys:
             counter.acknowledge(skipped)
 
         def over(skipped: Claim) -> None:
-            counter.succeed(skipped.dag_id, skipped.run_id, generation=skipped.generation)
+            counter.succeed(skipped.dag_id, skipped.run_id, generation=skipped.generation + 1)
 
         ends: dict[str, Callable[[Claim], None]] = {"active": told, "attention": over}
         for index, end in ends.items():
             client.flushall()
             end(counter.claim(*RUN, generation=0, max_attempts=2, skip="disabled"))
             assert index not in self.ttls(client)
-            counter.claim(*other, generation=1, max_attempts=2, skip="disabled")
+            counter.claim(*other, generation=2, max_attempts=3, skip="disabled")
             assert self.ttls(client)[index] > 30 * self.DAY - 60_000
 
     def test_all_are_renewed_together(self, counter: AttemptCounter, client: Any) -> None:

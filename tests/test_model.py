@@ -15,6 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from dag_retry import AttemptCounter, Claim, Verdict
 from dag_retry._redis.due import DueRuns
+from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 
 RUN = ("daily_load", "run")
@@ -50,6 +51,7 @@ class Rules(RuleBasedStateMachine):
         self.client.flushall()
         self.counter = AttemptCounter(self.client)
         self.due = DueRuns(self.client)
+        self.interventions = Interventions(self.client)
         self.cap = cap
         self.generation = 0
         self.model: Model | None = None
@@ -220,7 +222,7 @@ class Rules(RuleBasedStateMachine):
     @rule()
     def hasten(self) -> None:
         waits = self.model is not None and self.model.status == "waiting"
-        assert self.counter.hasten(*RUN) == waits
+        assert self.interventions.hasten(*RUN) == waits
         if waits and self.model:
             self.model.overdue = True
 
@@ -229,14 +231,14 @@ class Rules(RuleBasedStateMachine):
         model = self.model
         to_come = model is not None and model.status in ("waiting", "claimed")
         cancelled = model is not None and model.status == "skipped" and model.cancelled
-        assert self.counter.cancel(*RUN) == (to_come or cancelled)
+        assert self.interventions.cancel(*RUN) == (to_come or cancelled)
         if to_come and model:
             model.status, model.claim_id, model.cancelled, model.open, model.overdue = "skipped", "", True, False, False
 
     @rule()
     def reset(self) -> None:
         model = self.model
-        assert self.counter.reset(*RUN) == (model is not None)
+        assert self.interventions.reset(*RUN) == (model is not None)
         if model:
             to_come = model.status in ("waiting", "claimed") or (model.status == "blocked" and model.open)
             model.base, model.attempt = model.generation + (not to_come), int(to_come)

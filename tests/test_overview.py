@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
+from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import List, Overview
 from dag_retry._redis.views import Event, Page, Sizes, Unreadable
@@ -77,11 +78,13 @@ class TestRuns:
         assert page.offset is None
         assert ids(overview.runs("attention").runs) == [("stock", "run-1"), ("orders", "run-2")]
 
-    def test_recent_is_by_events_and_a_loser_changes_nothing(self, overview: Overview, counter: AttemptCounter) -> None:
+    def test_recent_is_by_events_and_a_loser_changes_nothing(
+        self, overview: Overview, counter: AttemptCounter, client: Any
+    ) -> None:
         before = ids(overview.runs("recent").runs)
         fail(counter, "orders", "run-2", generation=1)
         assert ids(overview.runs("recent").runs) == before
-        counter.reset("orders", "run-2")
+        Interventions(client).reset("orders", "run-2")
         before.remove(("orders", "run-2"))
         assert ids(overview.runs("recent").runs) == [("orders", "run-2"), *before]
 
@@ -230,8 +233,8 @@ class TestEvents:
         assert isinstance(record, RunRecord)
         client.hset(KEYS.run("orders", "run-1"), "budget_at", record.budget_at + 2)
         assert [event.event for event in overview.timeline("orders", "run-1")] == ["won"]
-        counter.succeed("orders", "run-1")
-        fail(counter, "orders", "run-1", generation=1)
+        counter.succeed("orders", "run-1", generation=1)
+        fail(counter, "orders", "run-1", generation=2)
         told = [event.event for event in overview.timeline("orders", "run-1")]
         assert told == ["won", "succeeded", "won"]
 

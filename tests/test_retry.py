@@ -28,6 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
+from dag_retry._redis.interventions import Interventions
 from tests.contexts import NOW, dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
 from tests.stub_api import StubApi, after, before
@@ -260,7 +261,7 @@ class TestTakeover:
         self, retry: DagRetry, client: Any, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture, context: Any
     ) -> None:
         def cancel(stub: StubApi, request: Any) -> None:
-            assert AttemptCounter(client).cancel("daily_load", "run", holder="ada")
+            assert Interventions(client).cancel("daily_load", "run", holder="ada")
 
         # Behind the login.
         stub.faults = [None, cancel]

@@ -32,6 +32,7 @@ REASONS = {
     # Every attempt is used.
     "max_attempts": Reason("every attempt of the budget failed", _CLEAR),
     "generation": Reason("Airflow has cleared the run as often as attempts are allowed, by hand too", _CLEAR),
+    "audit_log": Reason("Airflow's audit log holds as many clears of ours as attempts are allowed", _CLEAR),
     "max_elapsed": Reason("the next attempt would begin later than max_elapsed allows", _CLEAR),
     # The failure is not retried.
     "exception_not_retryable": Reason(
@@ -42,8 +43,15 @@ REASONS = {
     "retry_if": Reason("retry_if returned false"),
     "disabled": Reason("enabled is false for this run"),
     "config": Reason("a setting or the retry policy is not usable: see the callback's log", _CLEAR),
-    "dag_paused": Reason(
-        "the Dag is paused, and Airflow runs nothing of it", "Unpause it, then clear the run by hand."
+    "settled_by_hand": Reason("a person has set the state of the run, or of the failed task"),
+    "run_succeeded": Reason("the run succeeded, although a task of it failed"),
+    "backfill_ended": Reason(
+        "the backfill of the run is paused or completed, and Airflow runs nothing of it",
+        "Unpause the backfill, or make another one.",
+    ),
+    "dag_draining": Reason(
+        "the Dag is draining: Airflow pauses it once no run is unfinished",
+        "Unpause the Dag, then clear the run by hand.",
     ),
     "dag_paused_by_failures": Reason(
         "max_consecutive_failed_dag_runs has paused the Dag",
@@ -51,6 +59,16 @@ REASONS = {
     ),
     "newer_run_succeeded": Reason("a newer run of the Dag has succeeded (skip_if_newer_run)"),
     "cancelled": Reason("a person cancelled the retry"),
+    # The run can't be cleared now. A sweeper takes it later.
+    "dag_paused": Reason(
+        "the Dag is paused, and Airflow runs nothing of it", "Unpause the Dag. Then a sweeper clears the run."
+    ),
+    "needs_sweeper": Reason(
+        "no credentials are set, and without them only a task can clear the run",
+        "A run of the sweeper's Dag clears it: see that this Dag is there, and not paused.",
+    ),
+    # The run was deleted.
+    "gone": Reason("the run was deleted"),
     # Airflow, or what answers at its address, refused the clear.
     "http_401": Reason("Airflow refused the login (HTTP 401)", _CLEAR),
     "http_403": Reason("the user may not edit runs of this Dag (HTTP 403)", _CLEAR),
@@ -61,6 +79,10 @@ REASONS = {
     # Nobody claimed the failure.
     "no_callback": Reason("the run failed, and no callback claimed that failure", _CLEAR),
 }
+
+
+SETTLED = frozenset({"settled_by_hand", "run_succeeded"})
+"""A run that is skipped for one of these needs no human."""
 
 
 def reason_of(code: str) -> Reason:

@@ -29,7 +29,7 @@ class Status(str, Enum):
     """Where a run stands. Succeeded, exhausted, blocked and skipped are endings."""
 
     WAITING = "waiting"
-    """A callback won. The run is cleared when its delay is over."""
+    """A callback won. The run is cleared when its delay is over, or when Airflow can clear the run."""
     CLAIMED = "claimed"
     """A callback won, and is about to clear the run."""
     RETRYING = "retrying"
@@ -82,6 +82,7 @@ class Claim(NamedTuple):
     :param failed_try: the try to look at before the clear. After a takeover it is that of the first holder.
     :param clear_options: how to clear the run. After a takeover they are those of the first holder.
     :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
+    :param base: the generation in which the budget began.
     """
 
     verdict: Verdict
@@ -96,6 +97,7 @@ class Claim(NamedTuple):
     failed_try: FailedTry
     clear_options: frozenset[ClearOption] = frozenset()
     due_at: int = 0
+    base: int = 0
 
 
 @exported
@@ -108,13 +110,14 @@ class RunRecord(NamedTuple):
     :param reason: why the record is as it is, as a code.
     :param attempt: attempts used of the budget.
     :param max_attempts: the cap of the budget.
-    :param generation: the generation last claimed, or in which the run ended.
+    :param generation: the generation last claimed, or in which the run ended; -1 if none has failed yet.
     :param base: the generation in which the budget began.
     :param lost: how many callbacks have lost since the last claim was won.
     :param claim_id: the claim that stands.
     :param level: ``task``, ``dag`` or ``sweeper``: where the holder of that claim runs.
     :param failed_try: the try whose failure was claimed.
     :param clear_options: how the run is to be cleared.
+    :param run_started: when the run began, by Airflow's clock; 0 if unknown.
     :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
     :param due_at: when somebody must look at the run; 0 for never.
@@ -133,6 +136,7 @@ class RunRecord(NamedTuple):
     level: str
     failed_try: FailedTry
     clear_options: frozenset[ClearOption]
+    run_started: int
     budget_at: int
     updated_at: int
     due_at: int

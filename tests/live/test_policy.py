@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 
 import dag_retry
-from dag_retry import AttemptCounter
+from dag_retry._redis.interventions import Interventions
 from dag_retry.sweeper.sweeper import Sweeper
 from tests.airflow_server import USERNAME, Run, warm_up
 from tests.live.conftest import RUN, Live, live_airflow
@@ -235,7 +235,7 @@ class TestSweeperService:
             live.redis.start().ready()
             hears(running, "the sweeper looks every")
             live.airflow.components.restart("api-server")
-            assert AttemptCounter(live.client).hasten("outage", RUN)
+            assert Interventions(live.client).hasten("outage", RUN)
             # Seconds away, it is asked again; longer, and what was taken stays due (tests/test_sweeper.py).
             assert wait_for(live, "outage", RUN, "success", "succeeded").clear_number == 1
             assert running.poll() is None

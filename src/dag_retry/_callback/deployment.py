@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dag_retry._redis.connection import Client
     from dag_retry._redis.counter import AttemptCounter
     from dag_retry._redis.due import DueRuns
+    from dag_retry._redis.interventions import Interventions
     from dag_retry._redis.overview import Overview
 
 
@@ -54,6 +55,17 @@ def due_runs(client: Client) -> DueRuns:
     from dag_retry._redis.due import DueRuns
 
     return DueRuns(client, namespace=section.get("namespace"), ttl=section.get("ttl"))
+
+
+def interventions(client: Client) -> Interventions:
+    """Return what a person can do to a run.
+
+    :param client: a client of the deployment's Redis.
+    :raises ConfigError: ``namespace`` or ``ttl`` is wrong.
+    """
+    from dag_retry._redis.interventions import Interventions
+
+    return Interventions(client, namespace=section.get("namespace"), ttl=section.get("ttl"))
 
 
 def overview(client: Client) -> Overview:

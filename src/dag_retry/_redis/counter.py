@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,10 +11,10 @@ from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
 from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import Keys
-from dag_retry._redis.lifetimes import LEASE, Lifetimes, ms
-from dag_retry._redis.record import clear_options_of, record_of
+from dag_retry._redis.lifetimes import LEASE, Lifetimes, ms, ms_since_epoch
+from dag_retry._redis.record import claim_of, record_of
 from dag_retry._redis.replicas import await_replicas
-from dag_retry._redis.scripts import Verbs, check_ids, new_claim_id
+from dag_retry._redis.scripts import Verbs, check_count, check_ids, new_claim_id
 from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class AttemptCounter:
         lease: timedelta = LEASE,
         wait_replicas: int = 0,
     ) -> None:
-        _check_count("wait_replicas", wait_replicas, 0)
+        check_count("wait_replicas", wait_replicas, 0)
         if wait_replicas and hasattr(redis_client, "get_primaries"):
             raise ConfigError(f"wait_replicas is {wait_replicas}, and redis_url is a Cluster's: set it to 0 there")
         self._redis = redis_client
@@ -78,6 +77,7 @@ class AttemptCounter:
         skip: str = "",
         delays: Sequence[timedelta] = (),
         max_elapsed: timedelta | None = None,
+        run_started: datetime | None = None,
         run_after: datetime | None = None,
         on_missing_record: MissingRecord | int = "count_from_zero",
         on_manual_clear: ManualClear = "start_fresh",
@@ -99,6 +99,7 @@ class AttemptCounter:
         :param delays: the delay before each attempt; the last one holds for all later attempts. A claim that is won
             then waits until its ``due_at``, when a sweeper takes it.
         :param max_elapsed: no attempt begins later than this after the budget's first failure.
+        :param run_started: ``dag_run.start_date``. It tells a run that was deleted, and made anew under the same id.
         :param run_after: ``dag_run.run_after``: the run can't have failed earlier. If Redis has remembered everything
             since then, a run without a record never failed, and no clear counts.
         :param on_missing_record: what counts if the run has no record: every clear (``count_from_zero``, so that the
@@ -107,52 +108,35 @@ class AttemptCounter:
         :return: the verdict, and why.
         :raises ConfigError: an id, the generation, the cap or a duration is wrong.
         """
-        _check_count("generation", generation, 0)
-        _check_count("max_attempts", max_attempts, 1)
-        longest = self._lifetimes.longest_delay
-        for delay in delays:
-            if not timedelta(0) <= delay <= longest:
-                raise ConfigError(f"a delay is {delay}: use delays from 0 to {longest}")
+        check_count("generation", generation, 0)
+        check_count("max_attempts", max_attempts, 1)
+        self._lifetimes.check_delays(*delays)
         claim_id = claim_id or new_claim_id()
-        said = json.loads(
-            self._verbs.run(
-                "claim",
-                dag_id,
-                run_id,
-                lease=self._lifetimes.lease,
-                claim_id=claim_id,
-                generation=generation,
-                max_attempts=max_attempts,
-                holder=holder,
-                level=level,
-                task_id=failed_try.task_id,
-                map_index=failed_try.map_index,
-                ti_id=failed_try.ti_id,
-                error=failed_try.error,
-                clear=",".join(sorted(clear_options)),
-                takeover=1 if takeover else None,
-                skip=skip or None,
-                delays=[ms(delay) for delay in delays] or None,
-                max_elapsed=ms(max_elapsed) if max_elapsed else None,
-                run_after=int(run_after.timestamp() * 1000) if run_after else None,
-                on_missing_record=None if on_missing_record == "count_from_zero" else on_missing_record,
-                on_manual_clear=None if on_manual_clear == "start_fresh" else on_manual_clear,
-            )
-        )
-        claim = Claim(
-            verdict=Verdict(said["verdict"]),
-            reason=said["reason"],
-            attempt=int(said["attempt"]),
-            max_attempts=int(said["max_attempts"]),
-            generation=generation,
+        answer = self._verbs.run(
+            "claim",
+            dag_id,
+            run_id,
+            lease=self._lifetimes.lease,
             claim_id=claim_id,
-            dag_id=dag_id,
-            run_id=run_id,
+            generation=generation,
+            max_attempts=max_attempts,
             holder=holder,
-            failed_try=FailedTry(said["task_id"], int(said["map_index"]), said["ti_id"], said["error"]),
-            clear_options=clear_options_of(said["clear"]),
-            due_at=int(said["due_at"]),
+            level=level,
+            task_id=failed_try.task_id,
+            map_index=failed_try.map_index,
+            ti_id=failed_try.ti_id,
+            error=failed_try.error,
+            clear=",".join(sorted(clear_options)),
+            takeover=1 if takeover else None,
+            skip=skip or None,
+            delays=[ms(delay) for delay in delays] or None,
+            max_elapsed=ms(max_elapsed) if max_elapsed else None,
+            run_started=ms_since_epoch(run_started),
+            run_after=ms_since_epoch(run_after),
+            on_missing_record=None if on_missing_record == "count_from_zero" else on_missing_record,
+            on_manual_clear=None if on_manual_clear == "start_fresh" else on_manual_clear,
         )
+        claim = claim_of(answer, dag_id=dag_id, run_id=run_id, generation=generation, claim_id=claim_id, holder=holder)
         if self._wait_replicas and claim.verdict is Verdict.WON:
             await_replicas(self._redis, self._verbs, claim, self._lifetimes.lease, self._wait_replicas)
         return claim
@@ -164,13 +148,38 @@ class AttemptCounter:
         """
         return self._holds("renew", claim, lease=self._lifetimes.lease)
 
-    def confirm(self, claim: Claim, *, reason: Literal["cleared", "already_cleared"] = "cleared") -> bool:
+    def confirm(
+        self,
+        claim: Claim,
+        *,
+        reason: Literal["cleared", "already_cleared"] = "cleared",
+        attempt: int | None = None,
+    ) -> bool:
         """Record that the run has been cleared.
 
         :param reason: whether this holder cleared the run, or found that somebody else had.
+        :param attempt: the attempt that begins, if Airflow knows of more attempts than Redis.
         :return: whether this claim still held the run. If not, nothing is changed.
         """
-        return self._holds("confirm", claim, reason=reason)
+        return self._holds("confirm", claim, reason=reason, attempt=attempt)
+
+    def postpone(self, claim: Claim, *, reason: str, pause: timedelta) -> bool:
+        """Give the claim back, since the run can't be cleared now. The attempt stays counted, and no hook is told.
+
+        :param reason: why, as a code such as ``dag_paused``.
+        :param pause: how long the run waits, until a sweeper takes it.
+        :return: whether this claim still held the run. If so, the run waits.
+        :raises ConfigError: a record does not outlive the pause.
+        """
+        self._lifetimes.check_delays(pause)
+        return self._holds("postpone", claim, reason=reason, pause=ms(pause))
+
+    def forget(self, claim: Claim) -> bool:
+        """Delete the record of a run that was deleted.
+
+        :return: whether there is no record now. If not, this claim did not hold the run any more.
+        """
+        return self._holds("forget", claim)
 
     def block(self, claim: Claim, *, reason: str) -> bool:
         """Record that Airflow refused the clear for good. This is an ending, once it is acknowledged.
@@ -178,15 +187,24 @@ class AttemptCounter:
         :param reason: why, as a code such as ``http_403``.
         :return: whether this claim still held the run. If so, its holder tells the hooks.
         """
-        return self._holds("block", claim, lease=self._lifetimes.lease, status="blocked", reason=reason)
+        return self._end(claim, "blocked", reason)
 
     def skip(self, claim: Claim, *, reason: str) -> bool:
         """Record that the run is not cleared, although its claim was won. This is an ending.
 
-        :param reason: why, as a code such as ``dag_paused``.
+        :param reason: why, as a code such as ``settled_by_hand``.
         :return: whether this claim still held the run. If so, its holder tells the hooks.
         """
-        return self._holds("block", claim, lease=self._lifetimes.lease, status="skipped", reason=reason)
+        return self._end(claim, "skipped", reason)
+
+    def exhaust(self, claim: Claim, *, reason: str, attempt: int | None = None) -> bool:
+        """Record that every attempt of the budget is used, as only Airflow knows. This is an ending.
+
+        :param reason: why, as a code such as ``audit_log``.
+        :param attempt: how many attempts are used.
+        :return: whether this claim still held the run. If so, its holder tells the hooks.
+        """
+        return self._end(claim, "exhausted", reason, attempt)
 
     def acknowledge(self, claim: Claim) -> bool:
         """Record that the hooks were told of an ending. Without this, another holder tells them again.
@@ -195,40 +213,20 @@ class AttemptCounter:
         """
         return self._holds("acknowledge", claim)
 
-    def succeed(self, dag_id: str, run_id: str, *, generation: int | None = None) -> RunRecord | None:
+    def succeed(
+        self, dag_id: str, run_id: str, *, generation: int | None = None, run_started: datetime | None = None
+    ) -> RunRecord | None:
         """Record that a run which had failed has succeeded. A run that never failed leaves no record.
 
         :param generation: ``dag_run.clear_number``, if known.
-        :return: the record if this success ended a budget, else None.
+        :param run_started: ``dag_run.start_date``, if known.
+        :return: the record if this success ended a budget, else None. Without a clear nothing has recovered.
         """
         if generation is not None:
-            _check_count("generation", generation, 0)
-        flat = self._verbs.run("succeed", dag_id, run_id, generation=generation, holder="")
+            check_count("generation", generation, 0)
+        started = ms_since_epoch(run_started)
+        flat = self._verbs.run("succeed", dag_id, run_id, generation=generation, run_started=started, holder="")
         return record_of(dag_id, run_id, dict(zip(flat[::2], flat[1::2], strict=True)))
-
-    def hasten(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Make a run due that waits for its delay. A sweeper takes the run.
-
-        :param holder: who asks. The events show it.
-        :return: whether the run waits.
-        """
-        return bool(self._verbs.run("hasten", dag_id, run_id, holder=holder))
-
-    def cancel(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Cancel the retry of a failure. A callback that has just renewed its claim still clears the run.
-
-        :param holder: who asks. The events show it.
-        :return: whether a clear was to come.
-        """
-        return bool(self._verbs.run("cancel", dag_id, run_id, holder=holder))
-
-    def reset(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Count the attempts of a run anew. A clear that is still to come is the first attempt.
-
-        :param holder: who asks. The events show it.
-        :return: whether the run has a record.
-        """
-        return bool(self._verbs.run("reset", dag_id, run_id, holder=holder))
 
     def read(self, dag_id: str, run_id: str) -> RunRecord | None:
         """Return the record of a run; None if the run never failed, or if the record's TTL is over."""
@@ -237,14 +235,11 @@ class AttemptCounter:
             fields: Any = self._redis.hgetall(self._keys.run(dag_id, run_id))
         return record_of(dag_id, run_id, fields)
 
-    def _holds(self, verb: str, claim: Claim, **arguments: str | int) -> bool:
+    def _end(self, claim: Claim, status: str, reason: str, attempt: int | None = None) -> bool:
+        return self._holds("block", claim, lease=self._lifetimes.lease, status=status, reason=reason, attempt=attempt)
+
+    def _holds(self, verb: str, claim: Claim, **arguments: str | int | None) -> bool:
         """Run a verb of a claim's holder, and return whether the claim still held the run."""
         return bool(
             self._verbs.run(verb, claim.dag_id, claim.run_id, claim_id=claim.claim_id, holder=claim.holder, **arguments)
         )
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    # In Python True is an int, and as a number of attempts it is a mistake.
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{name} is {value!r}: use a whole number, {least} or more")

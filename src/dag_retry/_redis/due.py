@@ -72,9 +72,12 @@ class DueRuns:
             holder=holder,
             failed_try=record.failed_try,
             clear_options=record.clear_options,
+            base=record.base,
         )
 
-    def miss(self, dag_id: str, run_id: str, *, queued_at: int, grace: timedelta, holder: str) -> bool:
+    def miss(
+        self, dag_id: str, run_id: str, *, queued_at: int, grace: timedelta, holder: str, run_started: int = 0
+    ) -> bool:
         """Record that a run failed and that no callback claimed the failure, unless a callback has.
 
         :param dag_id: the Dag.
@@ -82,6 +85,8 @@ class DueRuns:
         :param queued_at: when Airflow last queued the run, in ms since the epoch.
         :param grace: how long after the record's last change a callback may still come.
         :param holder: who found the run. The events show it.
+        :param run_started: when the run began, in ms since the epoch; 0 if unknown.
         :return: whether the run is unclaimed from now on.
         """
-        return bool(self._verbs.run("miss", dag_id, run_id, grace=ms(grace), queued_at=queued_at, holder=holder))
+        times = {"grace": ms(grace), "queued_at": queued_at, "run_started": run_started or None}
+        return bool(self._verbs.run("miss", dag_id, run_id, **times, holder=holder))

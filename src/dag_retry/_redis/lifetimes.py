@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dag_retry._errors import ConfigError
 
@@ -29,7 +29,21 @@ class Lifetimes:
         self.longest_delay = ttl - lease
         """The longest delay that a record outlives."""
 
+    def check_delays(self, *delays: timedelta) -> None:
+        """Check that a record outlives each of these delays.
+
+        :raises ConfigError: a record does not, or a delay is negative.
+        """
+        for delay in delays:
+            if not timedelta(0) <= delay <= self.longest_delay:
+                raise ConfigError(f"a delay is {delay}: use delays from 0 to {self.longest_delay}")
+
 
 def ms(duration: timedelta) -> int:
     """Return a duration in whole milliseconds."""
     return duration // timedelta(milliseconds=1)
+
+
+def ms_since_epoch(moment: datetime | None) -> int | None:
+    """Return a moment in whole milliseconds since the epoch; None if the moment is unknown."""
+    return int(moment.timestamp() * 1000) if moment else None

@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dag_retry._defaults import NAMESPACE
+from dag_retry._reasons import SETTLED
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.reads import Placed, Reads
 from dag_retry._redis.record import text
@@ -94,7 +95,7 @@ class Overview:
             looked_at += len(placed)
             if statuses is not None:
                 known = self._reads.statuses([run for _, run in placed])
-                placed = [each for each, status in zip(placed, known, strict=True) if status in statuses]
+                placed = [each for each, (status, _) in zip(placed, known, strict=True) if status in statuses]
             for some in _chunks(placed, limit + 1):
                 for (place, _), record in zip(some, self._reads.records([run for _, run in some]), strict=True):
                     if record is None or not _changed_between(record, since, until):
@@ -156,14 +157,16 @@ class Overview:
     def outcomes(self, *, since: int, dag_ids: Collection[str] | None = None) -> dict[str, Counter[str]]:
         """Return for each Dag how many runs are in each status, of the runs that have an event in the stream.
 
+        A run whose failure a person has settled, or that succeeded all the same, is left out.
+
         :param since: only runs with an event then or later, in ms.
         :param dag_ids: only runs of these Dags; None for all.
         """
         outcomes: dict[str, Counter[str]] = {}
         for placed in self._reads.recent(dag_ids, since, 0):
             runs = [run for _, run in placed]
-            for (dag_id, _), status in zip(runs, self._reads.statuses(runs), strict=True):
-                if status:
+            for (dag_id, _), (status, reason) in zip(runs, self._reads.statuses(runs), strict=True):
+                if status and reason not in SETTLED:
                     outcomes.setdefault(dag_id, Counter())[status] += 1
         return outcomes
 

@@ -106,8 +106,8 @@ class Reads:
             looked_at += seen
             first = f"({text(cursor)}"
 
-    def statuses(self, runs: list[RunId]) -> list[str]:
-        """Return the status of each of these runs, or '' where there is no record.
+    def statuses(self, runs: list[RunId]) -> list[tuple[str, str]]:
+        """Return the status of each of these runs ('' where there is no record), and the reason if the run is skipped.
 
         :param runs: the runs, each with its Dag.
         """
@@ -115,7 +115,8 @@ class Reads:
             return []
         with self.errors():
             keys = [self._keys.run(*each) for each in runs]
-            return [text(answer) for answer in run_script(self._redis, script("statuses"), len(keys), *keys)]
+            flat = [text(answer) for answer in run_script(self._redis, script("statuses"), len(keys), *keys)]
+        return list(zip(flat[::2], flat[1::2], strict=True))
 
     def records(self, runs: list[RunId]) -> list[RunRecord | Unreadable | None]:
         """Return the record of each of these runs, or None where there is none.

@@ -1,12 +1,13 @@
-"""The reader of schema v1: it turns the HASH of a run into a :class:`RunRecord`."""
+"""The reader of schema v1: what the scripts say of a run, as the public types."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from dag_retry._errors import CounterError
-from dag_retry._types import ClearOption, FailedTry, RunRecord, Status
+from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord, Status, Verdict
 
 
 def text(value: Any) -> str:
@@ -14,7 +15,27 @@ def text(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
-def clear_options_of(flags: str) -> frozenset[ClearOption]:
+def claim_of(answer: str | bytes, **asked: Any) -> Claim:
+    """Return the claim that an answer of ``lua/claim.lua`` describes.
+
+    :param answer: the answer, decoded or not.
+    :param asked: the fields of the claim that were asked with.
+    """
+    said = json.loads(answer)
+    return Claim(
+        verdict=Verdict(said["verdict"]),
+        reason=said["reason"],
+        attempt=int(said["attempt"]),
+        max_attempts=int(said["max_attempts"]),
+        failed_try=FailedTry(said["task_id"], int(said["map_index"]), said["ti_id"], said["error"]),
+        clear_options=_clear_options_of(said["clear"]),
+        due_at=int(said["due_at"]),
+        base=int(said["base"]),
+        **asked,
+    )
+
+
+def _clear_options_of(flags: str) -> frozenset[ClearOption]:
     """Return how to clear the run.
 
     :param flags: the record's field ``clear``: flags with commas between them.
@@ -47,7 +68,8 @@ def record_of(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | N
             claim_id=fields["claim_id"],
             level=fields["level"],
             failed_try=FailedTry(fields["task_id"], int(fields["map_index"]), fields["ti_id"], fields["error"]),
-            clear_options=clear_options_of(fields["clear"]),
+            clear_options=_clear_options_of(fields["clear"]),
+            run_started=int(fields["run_started"]),
             budget_at=int(fields["budget_at"]),
             updated_at=int(fields["updated_at"]),
             due_at=int(fields["due_at"]),

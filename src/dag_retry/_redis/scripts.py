@@ -111,6 +111,16 @@ def check_ids(dag_id: str, run_id: str) -> None:
         raise ConfigError(f"run_id is {run_id!r}: use the id of a Dag run, e.g. 'manual__2026-01-01T00:00:00+00:00'")
 
 
+def check_count(name: str, value: int, least: int) -> None:
+    """Check that a number is a whole one, and large enough.
+
+    :raises ConfigError: the number is not.
+    """
+    # In Python True is an int, and as a number of attempts it is a mistake.
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{name} is {value!r}: use a whole number, {least} or more")
+
+
 def _text(value: Any) -> Any:
     return [str(each) for each in value] if isinstance(value, list) else str(value)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dag_retry._callback import deployment
 
 if TYPE_CHECKING:
-    from dag_retry._redis.counter import AttemptCounter
+    from dag_retry._redis.interventions import Interventions
     from dag_retry._redis.overview import Overview
 
 REDIS_TIMEOUT = 2.0
@@ -19,14 +19,14 @@ REDIS_TIMEOUT = 2.0
 
 
 @contextmanager
-def connected() -> Iterator[tuple[Overview, AttemptCounter]]:
-    """Connect to the deployment's Redis. Give the overview, to read, and the counter, to act.
+def connected() -> Iterator[tuple[Overview, Interventions]]:
+    """Connect to the deployment's Redis. Give the overview, to read, and the interventions, to act.
 
     :raises ConfigError: a setting is missing or wrong.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
     with closing(deployment.connect(timeout=REDIS_TIMEOUT)) as client:
-        yield deployment.overview(client), deployment.counter(client)
+        yield deployment.overview(client), deployment.interventions(client)
 
 
 def operator() -> str:

@@ -22,6 +22,8 @@ EVENTS = (
     "skipped",
     "unclaimed",
     "succeeded",
+    "postponed",
+    "gone",
     "hastened",
     "reset",
 )

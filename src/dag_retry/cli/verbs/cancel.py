@@ -17,6 +17,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
-    with connected() as (_, counter):
-        done = counter.cancel(args.dag_id, args.run_id, holder=operator())
+    with connected() as (_, interventions):
+        done = interventions.cancel(args.dag_id, args.run_id, holder=operator())
     return out.answer(args.dag_id, args.run_id, "it is not retried" if done else "there is no clear to come", done=done)

@@ -17,8 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
-    with connected() as (_, counter):
-        done = counter.reset(args.dag_id, args.run_id, holder=operator())
+    with connected() as (_, interventions):
+        done = interventions.reset(args.dag_id, args.run_id, holder=operator())
     return out.answer(
         args.dag_id, args.run_id, "its attempts are counted anew" if done else "never failed, or long ago", done=done
     )

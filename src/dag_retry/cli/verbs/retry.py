@@ -28,11 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
     named = (args.dag_id, args.run_id)
-    with connected() as (overview, counter):
+    with connected() as (overview, interventions):
         record = overview.run(*named)
         now = overview.now()
         if isinstance(record, RunRecord) and record.status is Status.WAITING:
-            if not counter.hasten(*named, holder=operator()):
+            if not interventions.hasten(*named, holder=operator()):
                 return out.answer(*named, "changed meanwhile: look again", done=False)
             return out.answer(*named, f"due now, for {_call_sweeper(now)}", done=True)
     if record is None:

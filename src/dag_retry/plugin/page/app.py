@@ -21,7 +21,7 @@ from dag_retry._airflow import settings
 from dag_retry._callback import deployment
 from dag_retry._errors import DagRetryError
 from dag_retry._redis.connection import Client
-from dag_retry._redis.counter import AttemptCounter
+from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.overview import Overview
 from dag_retry._types import Status
 from dag_retry.plugin.page.access import AccessDep, fits_the_audit_log, no_body
@@ -90,8 +90,8 @@ def _overview() -> Overview:
     return deployment.overview(_client(settings.redis_url()))
 
 
-def _counter() -> AttemptCounter:
-    return deployment.counter(_client(settings.redis_url()))
+def _interventions() -> Interventions:
+    return deployment.interventions(_client(settings.redis_url()))
 
 
 def _board(overview: Annotated[Overview, Depends(_overview)], access: AccessDep, session: SessionDep) -> Board:
@@ -101,7 +101,7 @@ def _board(overview: Annotated[Overview, Depends(_overview)], access: AccessDep,
 DagId = Annotated[str, Query(pattern=r"^[\w.-]+$", max_length=250)]
 RunId = Annotated[str, Query(min_length=1)]
 BoardDep = Annotated[Board, Depends(_board)]
-CounterDep = Annotated[AttemptCounter, Depends(_counter)]
+InterventionsDep = Annotated[Interventions, Depends(_interventions)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -137,21 +137,21 @@ def _action(event: str) -> list[Any]:
 
 
 @app.post("/api/hasten", dependencies=_action("hasten"))
-def hasten(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+def hasten(interventions: InterventionsDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
     """Make a run that waits due now."""
-    return _done(counter.hasten(dag_id, run_id, holder=user.get_name()), "this run does not wait (any more)")
+    return _done(interventions.hasten(dag_id, run_id, holder=user.get_name()), "this run does not wait (any more)")
 
 
 @app.post("/api/cancel", dependencies=_action("cancel"))
-def cancel(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+def cancel(interventions: InterventionsDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
     """Cancel the retry of a run."""
-    return _done(counter.cancel(dag_id, run_id, holder=user.get_name()), "there is no retry to come (any more)")
+    return _done(interventions.cancel(dag_id, run_id, holder=user.get_name()), "there is no retry to come (any more)")
 
 
 @app.post("/api/reset", dependencies=_action("reset"))
-def reset(counter: CounterDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
+def reset(interventions: InterventionsDep, user: GetUserDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
     """Count the attempts of a run anew."""
-    return _done(counter.reset(dag_id, run_id, holder=user.get_name()), "nothing is known of this run (any more)")
+    return _done(interventions.reset(dag_id, run_id, holder=user.get_name()), "nothing is known of this run (any more)")
 
 
 def _done(done: bool, why_not: str) -> JSONResponse:
