@@ -262,13 +262,13 @@ class TestLogin:
         assert (stub.logins, stub.clears) == (2, 1)
 
     def test_between_them_costs_one_login_and_one_clear(
-        self, stub: StubApi, counter: AttemptCounter, caplog: pytest.LogCaptureFixture
+        self, stub: StubApi, counter: AttemptCounter, deploy: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO", logger="dag_retry")
         claim = counter.claim("daily_load", "run", generation=0, max_attempts=2, failed_try=TRY)
-        settings = ApiSettings(stub.url, username="retry", password="s3cret")
+        deploy(api_url=stub.url, api_username="retry", api_password="s3cret")
         stub.faults = [None, None, before(401)]
-        winner.clear(Holder(claim, counter, lambda: settings, Hooks(), {}, Deadline(60)))
+        winner.clear(Holder(claim, counter, "task", Hooks(), {}, Deadline(60)))
         assert "attempt 1 of 2 begins (cleared)" in caplog.text
         assert (stub.logins, stub.clears) == (2, 1)
         before_the_note = [path.rsplit("/", 1)[1] for _, path in stub.seen][:6]

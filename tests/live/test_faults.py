@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def faulty(
 ) -> Iterator[Faulty]:
     kind = request.param
     database = postgres(f"faults-{kind}")
-    options = {"airflow": environment(kind)} if kind in VERSIONS else {}
+    options: dict[str, Any] = {"airflow": environment(kind)} if kind in VERSIONS else {}
     with (
         MisbehavingProxy() as proxy,
         live_airflow(

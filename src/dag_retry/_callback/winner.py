@@ -78,26 +78,28 @@ def clear(holder: Holder) -> None:
 def _decide(holder: Holder) -> Decision | None:
     """Have Airflow decide by the first way that is there. Record a refusal, and raise it."""
     try:
-        if not settings.has_credentials():
-            return _try_until_answered(holder, SupervisorWay())
-        with AirflowApi(settings.api(), holder.deadline) as api:
-            try:
-                return _try_until_answered(holder, AtomicWay(api.client))
-            except RouteMissingError as missing:
-                log.info("Dag retry: %s: no atomic clear, so the REST API clears: %s", holder.run, missing)
-            decision = _try_until_answered(holder, RestWay(api))
-            if decision and decision.outcome in _CLEARED:
-                write_note(api, Status.RETRYING, holder.claim, holder.claim.reason)
-            return decision
-    except ClearRefused as refusal:
-        if not holder.counter.block(holder.claim, reason=refusal.reason):
+        return _by_first_way(holder)
+    except (ClearRefused, ConfigError) as error:
+        reason = error.reason if isinstance(error, ClearRefused) else "config"
+        if not holder.counter.block(holder.claim, reason=reason):
             return None
+        if isinstance(error, ConfigError):
+            raise ClearRefused(str(error), reason=reason) from error
         raise
-    except ConfigError as error:
-        refusal = ClearRefused(str(error), reason="config")
-        if not holder.counter.block(holder.claim, reason=refusal.reason):
-            return None
-        raise refusal from error
+
+
+def _by_first_way(holder: Holder) -> Decision | None:
+    if not settings.has_credentials():
+        return _try_until_answered(holder, SupervisorWay())
+    with AirflowApi(settings.api(), holder.deadline) as api:
+        try:
+            return _try_until_answered(holder, AtomicWay(api.client))
+        except RouteMissingError as missing:
+            log.info("Dag retry: %s: no atomic clear, so the REST API clears: %s", holder.run, missing)
+        decision = _try_until_answered(holder, RestWay(api))
+        if decision and decision.outcome in _CLEARED:
+            write_note(api, Status.RETRYING, holder.claim, holder.claim.reason)
+        return decision
 
 
 def _try_until_answered(holder: Holder, way: Way) -> Decision | None:
@@ -132,7 +134,7 @@ def _recorded(holder: Holder, decision: Decision) -> bool:
     """Record a decision, and return whether the claim still held the run."""
     claim, counter, (outcome, reason, _) = holder.claim, holder.counter, decision
     if outcome in _CLEARED:
-        counter.confirm(claim, reason=outcome)
+        counter.confirm(claim, reason="cleared" if outcome == "cleared" else "already_cleared")
         return True  # The run is cleared, whoever holds it.
     if outcome == "exhausted":
         return counter.exhaust(claim, reason=reason)
@@ -163,6 +165,8 @@ def _tell(holder: Holder, decision: Decision) -> None:
         sdk.count("postponed", claim.dag_id)
         pause = _PAUSES[reason].total_seconds()
         log.info("Dag retry: %s: a sweeper looks again in %g s: %s.", holder.run, pause, reason_of(reason).text)
+        if claim.reason != "due":
+            holder.hooks.tell(holder.context, Status.WAITING, claim, reason)
     else:
         tell_skipped(holder, reason)
         sdk.count("skipped", claim.dag_id)
