@@ -27,6 +27,7 @@ class StubApi:
     :param indexes: how many mapped indexes a task has where task instances are listed, each page of 100 at most.
     :param lists_runs: whether it is an Airflow 3.3, which clears runs that are listed in a body.
     :param prefix: of all paths.
+    :param route: answers what is ``asked`` of the atomic way's route. An API server without our package has none.
     """
 
     server: HTTPServer
@@ -41,6 +42,9 @@ class StubApi:
     prefix: str = ""
     paused: bool = False
     most_failures: int = 0
+    route: Callable[[Any], Response] = lambda asked: answer(405, {"detail": "Method Not Allowed"})
+    asked: list[Any] = field(default_factory=list)
+    audit_log: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     run_after: str = "2026-01-01T00:00:00Z"
     tagged: list[str] = field(default_factory=list)
@@ -89,11 +93,18 @@ class StubApi:
             offset = int(request.args.get("offset", 0))
             page = self.tagged[offset : offset + int(request.args["limit"])]
             return answer(200, {"dags": [{"dag_id": dag_id} for dag_id in page]})
+        if path == "/dag-retry-clear/v1":
+            self.asked.append(request.json)
+            return self.route(request.json)
+        if path == "/api/v2/eventLogs":
+            return answer(200, {"event_logs": self.audit_log})
         if path == f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}":
             body = request.get_json(silent=True) or {}
             if request.method == "PATCH" and "note" in body:
                 self.note = body["note"]
                 self.notes.append(self.note)
+                return answer(200, self.run())
+            if request.method == "GET":
                 return answer(200, self.run())
         return None
 
@@ -116,14 +127,18 @@ class StubApi:
         if unquote(path) == run:
             if request.method == "PATCH":
                 self.run_state = request.json["state"]
-            return answer(200, self.run() | {"state": self.run_state, "note": self.note, "run_after": self.run_after})
+            return answer(200, self.run())
         if (found := re.fullmatch(r"/api/v2/dags/(\w+)/dagRuns", path)) and found[1] in self.dags:
             self.triggered.append(request.json)
             return answer(200, {"dag_id": found[1]})
+        if (found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)", path)) and request.method == "GET":
+            what = f"The DagRun with dag_id: `{found[1]}` and run_id: `{found[2]}` was not found"
+            return answer(404, {"detail": what})
         return answer(404, {"detail": "Not Found"})
 
     def run(self) -> dict[str, object]:
-        return {"dag_id": self.dag_id, "dag_run_id": self.run_id}
+        now = {"state": self.run_state, "note": self.note, "run_after": self.run_after, "queued_at": self.run_after}
+        return {"dag_id": self.dag_id, "dag_run_id": self.run_id, **now}
 
     def task_instance(self, task_id: str, map_index: int) -> dict[str, object]:
         return self.run() | {
@@ -152,7 +167,7 @@ class StubApi:
     def clear_runs(self, body: Any) -> Response:
         if not self.lists_runs:
             return answer(405, {"detail": "Method Not Allowed"})
-        if body["dag_runs"] != [self.run()]:
+        if body["dag_runs"] != [{"dag_id": self.dag_id, "dag_run_id": self.run_id}]:
             return answer(404, {"detail": "The DagRun was not found"})
         self.clear(body)
         return answer(200, {"dag_runs": [self.run()], "total_entries": 1})

@@ -34,6 +34,11 @@ def api(stub: StubApi) -> Iterator[AirflowApi]:
         yield api
 
 
+def is_current(api: AirflowApi, dag_id: str, run_id: str, failed_try: FailedTry) -> bool:
+    """Ask whether a failed try is still the current one: every clear gives a task instance a new id."""
+    return api.find_try(dag_id, run_id, failed_try).get("id") == failed_try.ti_id
+
+
 def test_clear_is_no_dry_run(stub: StubApi, api: AirflowApi) -> None:
     api.clear("daily_load", "run")
     assert stub.clears == 1
@@ -48,24 +53,24 @@ def test_a_token_needs_no_login(stub: StubApi) -> None:
 
 
 def test_is_current(stub: StubApi, api: AirflowApi) -> None:
-    assert api.is_current("daily_load", "run", TRY)
+    assert is_current(api, "daily_load", "run", TRY)
     api.clear("daily_load", "run")
-    assert not api.is_current("daily_load", "run", TRY)
+    assert not is_current(api, "daily_load", "run", TRY)
 
 
 def test_a_mapped_try_is_asked_for_by_its_index(stub: StubApi, api: AirflowApi) -> None:
-    api.is_current("daily_load", "run", FailedTry("branch_b", 7, "try-0"))
+    is_current(api, "daily_load", "run", FailedTry("branch_b", 7, "try-0"))
     assert stub.seen[-1][1].endswith("/taskInstances/branch_b/7")
 
 
 def test_a_vanished_index_is_not_current_while_the_run_is_there(stub: StubApi, api: AirflowApi) -> None:
     stub.faults = [None, before(404, {"detail": "gone"})]
-    assert not api.is_current("daily_load", "run", FailedTry("branch_b", 7, "try-0"))
+    assert not is_current(api, "daily_load", "run", FailedTry("branch_b", 7, "try-0"))
 
 
 def test_a_vanished_run_refuses(stub: StubApi, api: AirflowApi) -> None:
     with pytest.raises(ClearRefused, match="404") as refused:
-        api.is_current("daily_load", "gone", TRY)
+        is_current(api, "daily_load", "gone", TRY)
     assert refused.value.reason == "http_404"
 
 
@@ -100,9 +105,9 @@ class TestOddIds:
         stub.dag_id, stub.run_id = dag_id, run_id
 
     def test_stand_in_the_body(self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str) -> None:
-        assert api.is_current(dag_id, run_id, TRY)
+        assert is_current(api, dag_id, run_id, TRY)
         api.clear(dag_id, run_id)
-        assert not api.is_current(dag_id, run_id, TRY)
+        assert not is_current(api, dag_id, run_id, TRY)
         assert stub.clears == 1
         assert {path for _, path in stub.seen} == {
             "/auth/token",
@@ -112,20 +117,20 @@ class TestOddIds:
 
     def test_one_index_of_hundreds(self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str) -> None:
         stub.indexes = 250
-        assert api.is_current(dag_id, run_id, FailedTry("branch_b", 249, "try-0-249"))
-        assert not api.is_current(dag_id, run_id, FailedTry("branch_b", 248, "try-0-249"))
+        assert is_current(api, dag_id, run_id, FailedTry("branch_b", 249, "try-0-249"))
+        assert not is_current(api, dag_id, run_id, FailedTry("branch_b", 248, "try-0-249"))
         assert [body["page_offset"] for body in stub.bodies if "page_offset" in body] == [0, 100, 200] * 2
 
     def test_a_vanished_index(self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str) -> None:
         stub.indexes = 3
-        assert not api.is_current(dag_id, run_id, FailedTry("branch_b", 3, "try-0-3"))
+        assert not is_current(api, dag_id, run_id, FailedTry("branch_b", 3, "try-0-3"))
 
     def test_a_run_that_is_gone_or_may_not_be_read(
         self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str
     ) -> None:
         stub.run_id = "another"
         with pytest.raises(ClearRefused, match="the run is gone, or .* may not read the Dag") as refused:
-            api.is_current(dag_id, run_id, TRY)
+            is_current(api, dag_id, run_id, TRY)
         assert refused.value.reason == "http_404"
         with pytest.raises(ClearRefused) as refused:
             api.clear(dag_id, run_id)
@@ -133,7 +138,7 @@ class TestOddIds:
 
     def test_before_airflow_3_3(self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str) -> None:
         stub.lists_runs = False
-        assert api.is_current(dag_id, run_id, TRY)
+        assert is_current(api, dag_id, run_id, TRY)
         with pytest.raises(ClearRefused, match=r"only Airflow 3\.3 takes these ids") as refused:
             api.clear(dag_id, run_id)
         assert refused.value.reason == "unsafe_id"
@@ -151,14 +156,14 @@ class TestOddIds:
 
 
 def test_an_odd_task_id_is_looked_for_in_a_list(stub: StubApi, api: AirflowApi) -> None:
-    assert api.is_current("daily_load", "run", FailedTry("..", -1, "try-0"))
+    assert is_current(api, "daily_load", "run", FailedTry("..", -1, "try-0"))
     assert stub.bodies[-1]["task_ids"] == [".."]
 
 
 def test_a_list_of_another_run_is_refused(stub: StubApi, api: AirflowApi) -> None:
     stub.faults = [None, before(200, {"task_instances": [stub.task_instance("branch_b", -1)]})]
     with pytest.raises(ClearRefused, match="answered about something else"):
-        api.is_current("daily_load", "a/b", TRY)
+        is_current(api, "daily_load", "a/b", TRY)
 
 
 class TestAnswers:
@@ -211,13 +216,13 @@ class TestAnswers:
         """It has another id, and would be taken for a run that somebody has cleared."""
         stub.faults = [None, before(200, body)]
         with pytest.raises(ClearRefused, match="answered about something else") as refused:
-            api.is_current("daily_load", "run", TRY)
+            is_current(api, "daily_load", "run", TRY)
         assert refused.value.reason == "not_airflow"
 
     def test_a_vanished_index_of_another_run(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(404), before(200, {"status": "healthy"})]
         with pytest.raises(ClearRefused, match="answered about something else"):
-            api.is_current("daily_load", "run", FailedTry("branch_b", 7, "try-0"))
+            is_current(api, "daily_load", "run", FailedTry("branch_b", 7, "try-0"))
 
     def test_no_content(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(204, "")]
@@ -241,39 +246,39 @@ class TestAnswers:
 class TestLogin:
     @pytest.mark.parametrize("over", [before(401, {"detail": "Expired"}), before(403, {"detail": "Invalid JWT token"})])
     def test_once_more_where_the_token_is_over(self, stub: StubApi, api: AirflowApi, over: Fault) -> None:
-        api.is_current("daily_load", "run", TRY)
+        is_current(api, "daily_load", "run", TRY)
         stub.faults = [over]
-        assert api.is_current("daily_load", "run", TRY)
+        assert is_current(api, "daily_load", "run", TRY)
         assert stub.logins == 2
 
     def test_between_the_look_and_the_clear(self, stub: StubApi, api: AirflowApi) -> None:
         """After the time of a login it is looked again, since a person may have cleared the run meanwhile."""
-        api.is_current("daily_load", "run", TRY)
+        is_current(api, "daily_load", "run", TRY)
         stub.faults = [before(401)]
         with pytest.raises(ClearUnconfirmed, match="the token has been renewed"):
             api.clear("daily_load", "run")
-        assert api.is_current("daily_load", "run", TRY)
+        assert is_current(api, "daily_load", "run", TRY)
         api.clear("daily_load", "run")
         assert (stub.logins, stub.clears) == (2, 1)
 
     def test_between_them_costs_one_login_and_one_clear(
-        self, stub: StubApi, counter: AttemptCounter, caplog: pytest.LogCaptureFixture
+        self, stub: StubApi, counter: AttemptCounter, deploy: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO", logger="dag_retry")
         claim = counter.claim("daily_load", "run", generation=0, max_attempts=2, failed_try=TRY)
-        settings = ApiSettings(stub.url, username="retry", password="s3cret")
+        deploy(api_url=stub.url, api_username="retry", api_password="s3cret")
         stub.faults = [None, None, before(401)]
-        winner.clear(Holder(claim, counter, lambda: settings, Hooks(), {}, Deadline(60)))
+        winner.clear(Holder(claim, counter, "task", Hooks(), {}, Deadline(60)))
         assert "attempt 1 of 2 begins (cleared)" in caplog.text
         assert (stub.logins, stub.clears) == (2, 1)
         before_the_note = [path.rsplit("/", 1)[1] for _, path in stub.seen][:6]
         assert before_the_note == ["token", "branch_b", "clear"] * 2
 
     def test_but_only_once(self, stub: StubApi, api: AirflowApi) -> None:
-        api.is_current("daily_load", "run", TRY)
+        is_current(api, "daily_load", "run", TRY)
         stub.faults = [before(401), None, before(401)]
         with pytest.raises(ClearRefused, match="401"):
-            api.is_current("daily_load", "run", TRY)
+            is_current(api, "daily_load", "run", TRY)
         stub.faults = [before(401)]
         with pytest.raises(ClearRefused, match="401"):
             api.clear("daily_load", "run")

@@ -277,14 +277,36 @@ class TestRetry:
         assert run("retry", "daily_load", "none")[0] == 1
         assert stub.seen == []
 
+    @pytest.mark.parametrize("force", [[], ["--force"]])
     @pytest.mark.parametrize("state", ["queued", "running"])
     def test_what_somebody_has_cleared_is_left(
-        self, run: Any, counter: AttemptCounter, stub: StubApi, state: str
+        self, run: Any, counter: AttemptCounter, stub: StubApi, state: str, force: list[str]
     ) -> None:
         exhaust(counter)
         stub.run_state = state
-        assert run("retry", "daily_load", "run")[:2] == (1, f"daily_load run: it is {state} already\n")
+        code, said, _ = run("retry", "daily_load", "run", *force)
+        assert (code, said) == (1, f"daily_load run: Airflow has it {state} already: wait until it has ended\n")
         assert stub.clears == 0
+
+    def test_what_has_succeeded_is_cleared_only_by_force(
+        self, run: Any, ask: Any, counter: AttemptCounter, stub: StubApi
+    ) -> None:
+        exhaust(counter)
+        stub.run_state = "success"
+        code, said, _ = run("retry", "daily_load", "run")
+        assert (code, said) == (1, "daily_load run: Airflow has it as success: use --force to clear it all the same\n")
+        assert stub.clears == 0
+        assert ask("retry", "daily_load", "run", "--force")["answer"] == "cleared"
+        assert stub.clears == 1
+
+    def test_a_state_that_no_path_can_ask_for(self, run: Any, counter: AttemptCounter, stub: StubApi) -> None:
+        stub.run_id = "a/b"
+        exhaust(counter, "a/b")
+        code, said, _ = run("retry", "daily_load", "a/b")
+        assert code == 1
+        assert "Airflow can't tell the state of a run with this id: use --force to clear it all the same" in said
+        assert run("retry", "daily_load", "a/b", "--force")[0] == 0
+        assert stub.clears == 1
 
     @pytest.mark.parametrize("status", [403, 404, 500])
     def test_airflow_refuses(self, run: Any, counter: AttemptCounter, stub: StubApi, status: int) -> None:

@@ -110,6 +110,7 @@ class DagRetry:
         )
         if not callable(self._policy.delays.delay):
             self._policy.delays_before()
+        self._policy.check_way()
         self._hooks = Hooks(
             on_retry=on_retry,
             on_exhausted=on_exhausted,

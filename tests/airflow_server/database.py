@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import Engine
 
 FINAL_STATES = frozenset({"success", "failed"})
@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try of a task: a row of ``task_instance`` (the latest try) or ``task_instance_history`` (earlier tries).
+    """One try of a task: a row of ``task_instance``, or before Airflow 3.4 of ``task_instance_history``.
 
     :param task_id: the task.
     :param map_index: the index of a mapped task, else -1.
@@ -67,9 +67,7 @@ class MetadataDatabase:
         :return: the rows, each as column name → value, with the types of the database's driver.
         :raises sqlalchemy.exc.SQLAlchemyError: the database refuses.
         """
-        if self._engine is None:
-            self._engine = create_engine(self._url, pool_pre_ping=True)
-        with self._engine.connect() as connection:
+        with self._connected().connect() as connection:
             return [dict(row) for row in connection.execute(text(sql), params).mappings()]
 
     def dag_run(self, dag_id: str, run_id: str) -> Run:
@@ -94,18 +92,15 @@ class MetadataDatabase:
         :param dag_id: the Dag.
         :param run_id: the run.
         """
-        rows = self.query(
-            """
-            SELECT task_id, map_index, try_number, state FROM task_instance
-            WHERE dag_id = :dag_id AND run_id = :run_id
-            UNION ALL
-            SELECT task_id, map_index, try_number, state FROM task_instance_history
-            WHERE dag_id = :dag_id AND run_id = :run_id
-            ORDER BY task_id, map_index, try_number
-            """,
-            dag_id=dag_id,
-            run_id=run_id,
+        index, tables = "map_index", ["task_instance", "task_instance_history"]
+        if not inspect(self._connected()).has_table("task_instance_history"):
+            # Airflow 3.4 keeps all tries in one table, in which map_index has another name.
+            index, tables = "region_index AS map_index", tables[:1]
+        tries = " UNION ALL ".join(
+            f"SELECT task_id, {index}, try_number, state FROM {table} WHERE dag_id = :dag_id AND run_id = :run_id"
+            for table in tables
         )
+        rows = self.query(f"{tries} ORDER BY task_id, map_index, try_number", dag_id=dag_id, run_id=run_id)
         return [Try(**row) for row in rows]
 
     def has_dag(self, dag_id: str) -> bool:
@@ -125,3 +120,8 @@ class MetadataDatabase:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+    def _connected(self) -> Engine:
+        if self._engine is None:
+            self._engine = create_engine(self._url, pool_pre_ping=True)
+        return self._engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -18,8 +19,23 @@ from pytest_httpserver import HTTPServer
 from sqlalchemy import create_engine, text
 from werkzeug import Request, Response
 
+from dag_retry._airflow.http import HEADER
+from dag_retry._airflow.ways.atomic import ROUTE
+
 SILENT = 20.0
 """Seconds before an answer comes: longer than a callback waits."""
+
+
+REST = "_rest"
+"""A Dag whose name ends with this finds no route for an atomic clear, so it is cleared by Airflow's REST API."""
+
+
+def _dag_id(request: Request) -> str:
+    """Return the Dag whose run a request is about; empty if there is none."""
+    if request.path == ROUTE:
+        return request.args.get("dag_id", "")
+    found = re.match(r"/api/v2/dags/(\w+)/dagRuns/", request.path)
+    return found[1] if found else ""
 
 
 class MisbehavingProxy:
@@ -38,11 +54,12 @@ class MisbehavingProxy:
         """Whether a run was failed, and cleared, when the Dag level looked."""
         self._late: Future[None] | None = None
         self.seen: Counter[tuple[str, str]] = Counter()
-        """How often a Dag's callbacks looked, and how often they sent a clear."""
+        """How often a Dag's callbacks looked, and how often they sent a clear. The atomic way only clears."""
         self.done: Counter[str] = Counter()
         """How often Airflow carried the clear of a Dag's run out."""
         self.back: set[str] = set()
         """Dags for which the API is there again, where the test decides that."""
+        self._cleared: set[tuple[str, str, int]] = set()
         self._first: dict[str, float] = {}
         self._cuts = 0
         self._lock = threading.Lock()
@@ -71,50 +88,61 @@ class MisbehavingProxy:
         return dag_id == "away_for_a_minute" and dag_id not in self.back
 
     def _answer(self, request: Request) -> Response:
-        found = re.match(r"/api/v2/dags/(\w+)/dagRuns/", request.path)
-        if not found:
+        dag_id = _dag_id(request)
+        if not dag_id:
             return self._forward(request)
-        dag_id = found[1]
+        if request.path == ROUTE and REST in dag_id:
+            return Response('{"detail": "Method Not Allowed"}', status=405, content_type="application/json")
         what = "clear" if request.method == "POST" else "look"
         with self._lock:
             self.seen[dag_id, what] += 1
             first = self.seen[dag_id, what] == 1
+            first_of_all = self.seen[dag_id, "look"] + self.seen[dag_id, "clear"] == 1
             self._first.setdefault(dag_id, time.monotonic())
         if self._is_away(dag_id):
             return self._cut(request)
-        if dag_id == "winner_killed_before_the_clear" and what == "look" and first:
+        if dag_id.startswith("winner_killed_before_the_clear") and first_of_all:
             self._kill_holder(dag_id)
             return self._cut(request)
         if dag_id == "redirected":
             return Response(status=302, headers={"Location": f"{self.url}/auth/login"})
-        if what == "clear" and first and dag_id == "not_done_503":
+        if what == "clear" and first and dag_id.startswith("not_done_503"):
             return Response("busy", status=503)
-        if what == "clear" and first and dag_id == "token_over":
+        if what == "clear" and first and dag_id.startswith("token_over"):
             return Response('{"detail": "Signature has expired"}', status=401, content_type="application/json")
-        if dag_id == "clear_after_the_failure":
+        if dag_id == "clear_after_the_failure_rest":
             if what == "clear" and first:
                 return self._clear_late(dag_id, request)
             if self._late:
                 self._late.result()
         answer = self._forward(request)
-        if what == "clear" and answer.status_code == 200:
+        if what == "clear" and answer.status_code == 200 and self._was_carried_out(request, answer):
             self.done[dag_id] += 1
             return self._done(dag_id, request, answer)
         return answer
 
+    def _was_carried_out(self, request: Request, answer: Response) -> bool:
+        """Return whether Airflow has cleared a run now. The route answers a repeated request as the first one."""
+        if request.path != ROUTE:
+            return True
+        clear = (request.args["dag_id"], request.args["run_id"], json.loads(request.data)["generation"])
+        new = clear not in self._cleared and answer.get_json()["outcome"] == "cleared"
+        self._cleared.add(clear)
+        return new
+
     def _done(self, dag_id: str, request: Request, answer: Response) -> Response:
         """Answer a clear that Airflow has carried out."""
-        if dag_id == "done_but_500":
+        if dag_id.startswith("done_but_500"):
             return Response("oops", status=500)
-        if dag_id == "done_but_cut":
+        if dag_id.startswith("done_but_cut"):
             return self._cut(request)
-        if dag_id == "winner_killed_after_the_clear":
+        if dag_id.startswith("winner_killed_after_the_clear"):
             self._kill_holder(dag_id)
             return self._cut(request)
         if dag_id == "scheduler_killed_at_the_clear" and self.restart_scheduler:
             self.restart_scheduler()
             return self._cut(request)
-        if dag_id == "done_but_silent":
+        if dag_id.startswith("done_but_silent"):
             time.sleep(SILENT)
         return answer
 
@@ -144,7 +172,7 @@ class MisbehavingProxy:
         return self._cut(request)
 
     def _forward(self, request: Request) -> Response:
-        headers = {name: value for name, value in request.headers if name in ("Authorization", "Content-Type")}
+        headers = {name: value for name, value in request.headers if name in ("Authorization", "Content-Type", HEADER)}
         answer = requests.request(
             request.method,
             self.airflow + request.environ["REQUEST_URI"],

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.airflow_server import Run
-from tests.live.conftest import RUN, Live, live_airflow
+from tests.live.conftest import RUN, VERSIONS, Live, environment, live_airflow
 from tests.live.faults.faults import FAULTS
+from tests.live.faults.ways import WAYS
 from tests.live.proxy import MisbehavingProxy
 
 pytestmark = pytest.mark.live
@@ -27,13 +29,16 @@ class Faulty:
 
 
 @pytest.fixture(scope="module")
-def faulty(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    folder = tmp_path_factory.mktemp("faults")
-    database = postgres("faults")
+def faulty(
+    request: pytest.FixtureRequest, postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Faulty]:
+    kind = request.param
+    database = postgres(f"faults-{kind}")
+    options: dict[str, Any] = {"airflow": environment(kind)} if kind in VERSIONS else {}
     with (
         MisbehavingProxy() as proxy,
         live_airflow(
-            folder,
+            tmp_path_factory.mktemp("faults"),
             Path(__file__).parent / "faults",
             {
                 "AIRFLOW__DAG_RETRY__API_URL": proxy.url,
@@ -42,41 +47,99 @@ def faulty(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
                 "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
             },
             database=database,
+            **options,
         ) as live,
     ):
         proxy.airflow, proxy.client = live.airflow.url, live.client
         proxy.database = database
         proxy.restart_scheduler = lambda: live.airflow.components.restart("scheduler")
-        live.start(*FAULTS, "away_for_a_minute")
+        live.start(*(f"{dag_id}{way}" for dag_id in ("recover", "exhaust", "killed", "foreign_clear") for way in WAYS))
+        live.start(*FAULTS)
+        if kind == "postgres":
+            live.start("away_for_a_minute")
         yield Faulty(live, proxy)
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "redirected"])
-def test_one_clear_and_one_attempt(faulty: Faulty, fault: str) -> None:
-    run = faulty.live.rest(fault, "success", "succeeded")
-    assert run.clear_number == 1
-    assert faulty.live.record(fault)["attempt"] == "1"
-    # However it was answered, a clear that was carried out is not sent again.
-    assert faulty.proxy.done[fault] == 1
-    if fault in ("not_done_503", "token_over"):
-        assert faulty.proxy.seen[fault, "clear"] >= 2
+versions = pytest.mark.parametrize("faulty", ["postgres", "airflow-3.2", "airflow-3.4"], indirect=True)
+newest = pytest.mark.parametrize("faulty", ["postgres"], indirect=True)
 
 
-@pytest.mark.parametrize("fault", ["away_for_a_while", "winner_killed_before_the_clear"])
+@versions
+class TestWays:
+    """Every way to clear, on every version of Airflow."""
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_branches_fail_together_and_recover(self, faulty: Faulty, way: str) -> None:
+        run = faulty.live.rest(f"recover{way}", "success", "succeeded")
+        assert (run.clear_number, faulty.live.record(f"recover{way}")["attempt"]) == (1, "1")
+        assert faulty.live.events(f"recover{way}").count("won") == 1
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_branches_that_never_recover_stop_at_the_cap(self, faulty: Faulty, way: str) -> None:
+        run = faulty.live.rest(f"exhaust{way}", "failed", "exhausted")
+        assert run.clear_number == 2
+
+    @pytest.mark.parametrize("way", ["", "_rest"])
+    def test_a_killed_task_is_retried_by_the_dag_level(self, faulty: Faulty, way: str) -> None:
+        run = faulty.live.rest(f"killed{way}", "success", "succeeded")
+        assert (run.clear_number, faulty.live.record(f"killed{way}")["level"]) == (1, "dag")
+
+    def test_without_credentials_a_killed_task_waits_for_the_sweepers_dag(self, faulty: Faulty) -> None:
+        live = faulty.live
+        due = ("failed", "waiting", "needs_sweeper")
+
+        def is_due(run: Run) -> bool:
+            record = live.record("killed_own")
+            return (run.state, record.get("status"), record.get("reason")) == due
+
+        live.airflow.wait("killed_own", RUN, until=is_due, steady=0)
+        live.start("sweep_without_credentials")
+        run = live.rest("killed_own", "success", "succeeded")
+        assert (run.clear_number, live.record("killed_own")["level"]) == (1, "sweeper")
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_somebody_clears_while_the_callback_is_at_work(self, faulty: Faulty, way: str) -> None:
+        run = faulty.live.rest(f"foreign_clear{way}", "success", "succeeded")
+        assert run.clear_number == 1
+        assert "already_cleared" in {entry["reason"] for entry in faulty.live.entries(f"foreign_clear{way}")}
+
+    @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "redirected"])
+    def test_one_clear_and_one_attempt(self, faulty: Faulty, fault: str) -> None:
+        run = faulty.live.rest(fault, "success", "succeeded")
+        assert run.clear_number == 1
+        assert faulty.live.record(fault)["attempt"] == "1"
+        # However it was answered, a clear that was carried out is not made again.
+        assert faulty.proxy.done[fault] == 1
+        if fault.startswith(("not_done_503", "token_over")):
+            assert faulty.proxy.seen[fault, "clear"] >= 2
+
+    def test_one_request_for_each_failure(self, faulty: Faulty) -> None:
+        """Three branches fail, and Airflow gets one request on the atomic way, besides a login."""
+        faulty.live.rest("recover", "success", "succeeded")
+        if "taken_over" not in faulty.live.events("recover"):
+            assert faulty.proxy.seen["recover", "clear"] == 1
+
+
+@newest
+@pytest.mark.parametrize(
+    "fault", ["away_for_a_while", "winner_killed_before_the_clear", "winner_killed_before_the_clear_rest"]
+)
 def test_the_dag_level_took_over(faulty: Faulty, fault: str) -> None:
     faulty.live.rest(fault, "success", "succeeded")
     assert "taken_over" in faulty.live.events(fault)
     assert faulty.live.record(fault)["level"] == "dag"
 
 
+@newest
 def test_a_clear_carried_out_after_the_run_has_failed(faulty: Faulty) -> None:
     """The winner is killed while Airflow clears, which commits when the run has failed: Airflow leaves it so."""
-    run = faulty.live.rest("clear_after_the_failure", "success", "succeeded")
-    assert (run.clear_number, faulty.proxy.done["clear_after_the_failure"]) == (1, 1)
-    assert faulty.live.record("clear_after_the_failure")["attempt"] == "1"
+    run = faulty.live.rest("clear_after_the_failure_rest", "success", "succeeded")
+    assert (run.clear_number, faulty.proxy.done["clear_after_the_failure_rest"]) == (1, 1)
+    assert faulty.live.record("clear_after_the_failure_rest")["attempt"] == "1"
     assert faulty.proxy.stranded
 
 
+@newest
 def test_a_login_page_blocks_the_run(faulty: Faulty) -> None:
     run = faulty.live.rest("redirected", "failed", "blocked")
     assert run.clear_number == 0
@@ -84,6 +147,7 @@ def test_a_login_page_blocks_the_run(faulty: Faulty) -> None:
     assert faulty.live.events("redirected").count("blocked") == 1
 
 
+@newest
 def test_an_api_away_for_longer_than_both_levels_leaves_the_claim_due(faulty: Faulty) -> None:
     dag_id, live, proxy = "away_for_a_minute", faulty.live, faulty.proxy
 
@@ -109,6 +173,7 @@ def test_an_api_away_for_longer_than_both_levels_leaves_the_claim_due(faulty: Fa
     assert (run.clear_number, live.record(dag_id)["attempt"], proxy.done[dag_id]) == (2, "2", 1)
 
 
+@newest
 def test_scheduler_killed_in_the_middle_of_a_retry(faulty: Faulty) -> None:
     live = faulty.live
     during, at = "killed_in_the_attempt", "scheduler_killed_at_the_clear"
@@ -138,6 +203,7 @@ def restart_redis_between_generations(live: Live, dag_id: str, *, forgetting: bo
         live.open_gate(dag_id, generation)
 
 
+@newest
 def test_redis_killed_and_restarted_between_generations(faulty: Faulty) -> None:
     dag_id, live = "redis_restarted", faulty.live
     restart_redis_between_generations(live, dag_id, forgetting=False)
@@ -161,6 +227,7 @@ def seconds_to_say_so(live: Live, dag_id: str) -> float:
     return slowest
 
 
+@newest
 def test_redis_away_when_a_run_fails(faulty: Faulty) -> None:
     live = faulty.live
     weather: dict[str, Callable[[], None]] = {
@@ -176,7 +243,7 @@ def test_redis_away_when_a_run_fails(faulty: Faulty) -> None:
             return run.state == "failed" and "was NOT retried" in live.dag_level_logs(dag_id)
 
         run = live.airflow.wait(dag_id, RUN, until=told, steady=0)
-        assert (run.clear_number, faulty.proxy.seen[dag_id, "look"]) == (0, 0)
+        assert (run.clear_number, faulty.proxy.seen[dag_id, "look"], faulty.proxy.seen[dag_id, "clear"]) == (0, 0, 0)
         assert 0 < seconds_to_say_so(live, dag_id) <= 1.1 * 15
         live.redis.kill()
         live.redis.start().ready()
@@ -191,6 +258,7 @@ def test_redis_away_when_a_run_fails(faulty: Faulty) -> None:
         assert (run.clear_number, live.record(dag_id)["attempt"], faulty.proxy.done[dag_id]) == (2, "2", 1)
 
 
+@newest
 def test_20_runs_of_4_branches_fail_at_once(faulty: Faulty) -> None:
     dag_id, live = "twenty_runs", faulty.live
     run_ids = [f"run-{number}" for number in range(20)]
@@ -222,6 +290,7 @@ def test_20_runs_of_4_branches_fail_at_once(faulty: Faulty) -> None:
     assert len(errors) == int(stats.get("taken_over", 0)), errors
 
 
+@newest
 def test_redis_that_forgets_everything_between_generations(faulty: Faulty) -> None:
     dag_id, live = "redis_forgets", faulty.live
     restart_redis_between_generations(live, dag_id, forgetting=True)
@@ -230,5 +299,6 @@ def test_redis_that_forgets_everything_between_generations(faulty: Faulty) -> No
     assert (run.clear_number, record["reason"], faulty.proxy.done[dag_id]) == (2, "generation", 2)
 
 
+@newest
 def test_nothing_happens_afterwards(faulty: Faulty) -> None:
     faulty.live.nothing_happens()

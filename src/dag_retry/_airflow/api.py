@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime
 
+from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._airflow.task_instances import find_task_instance
+from dag_retry._airflow.task_instances import find_failed, find_task_instance
 from dag_retry._errors import ClearRefused, ClearUnconfirmed
 from dag_retry._types import ClearOption, FailedTry
 
@@ -23,19 +24,45 @@ class AirflowApi:
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
+    :ivar client: sends the requests.
     """
 
     def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
-        self._client = ApiClient(settings, deadline)
+        self.client = ApiClient(settings, deadline)
 
     def __enter__(self) -> AirflowApi:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self.client.close()
 
-    def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> bool:
-        """Return whether the failed try is still the current one.
+    def run(self, dag_id: str, run_id: str) -> JsonObject | None:
+        """Return a run; None if Airflow says that the run does not exist, empty if no path can hold its ids.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        """
+        if not fit_a_path(dag_id, run_id):
+            return {}
+        try:
+            found = self.client.get("dags", dag_id, "dagRuns", run_id)
+        except ClearRefused as refusal:
+            # The message of Airflow's own 404. A proxy, or Airflow behind another path, answers 404 in other words.
+            if refusal.reason == "http_404" and "The DagRun with dag_id" in str(refusal):
+                return None
+            raise
+        return self.client.check(found, dag_id=dag_id, dag_run_id=run_id)
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of the run, such as ``failed``; empty if there is no run, or no path can hold its ids.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        """
+        return str((self.run(dag_id, run_id) or {}).get("state") or "")
+
+    def find_try(self, dag_id: str, run_id: str, failed_try: FailedTry) -> JsonObject:
+        """Return the task instance of a failed try as it is now; empty if the run has none any more.
 
         Every clear gives a task instance a new id (``prepare_db_for_next_try`` in ``airflow.models.taskinstance``).
 
@@ -43,7 +70,25 @@ class AirflowApi:
         :param run_id: the Dag run.
         :param failed_try: the try whose failure was claimed.
         """
-        return find_task_instance(self._client, dag_id, run_id, failed_try).get("id") == failed_try.ti_id
+        return find_task_instance(self.client, dag_id, run_id, failed_try)
+
+    def is_settled(self, dag_id: str, run_id: str, failed_try: FailedTry, *, since: str) -> bool:
+        """Return whether a person has ended the run, or set the failed task to success.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param failed_try: the try whose failure was claimed.
+        :param since: only later decisions count: a date, as Airflow writes dates.
+        """
+        query: dict[str, str | int] = {"dag_id": dag_id, "run_id": run_id, "after": since, "limit": 100}
+        try:
+            lines = self.client.items(self.client.get("eventLogs", query=query), "event_logs")
+        except ClearRefused:
+            return False  # A user who may clear runs may lack the right to read the audit log.
+        return any(
+            is_decision(line["event"], line["extra"], task_id=line["task_id"], failed_task_id=failed_try.task_id)
+            for line in lines
+        )
 
     def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> bool:
         """Return whether a try whose heartbeat timed out is the current one, and no new try is on its way.
@@ -56,12 +101,24 @@ class AirflowApi:
         :param failed_try: the try whose heartbeat timed out.
         :param try_number: the number of the try.
         """
-        found = find_task_instance(self._client, dag_id, run_id, failed_try)
+        found = find_task_instance(self.client, dag_id, run_id, failed_try)
         same = (found.get("id"), found.get("try_number")) == (failed_try.ti_id, try_number)
         return same and found.get("state") in ("running", "failed")
 
-    def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
-        """Queue a run that has been cleared and is failed nevertheless.
+    def find_failed_try(self, dag_id: str, run_id: str) -> FailedTry | None:
+        """Return a try of the run that failed, or that failed with an upstream task; None if there is none.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        """
+        found = find_failed(self.client, dag_id, run_id)
+        if found is None:
+            return None
+        map_index = found.get("map_index")
+        return FailedTry(str(found.get("task_id")), -1 if map_index is None else int(map_index), str(found.get("id")))
+
+    def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> bool:
+        """Queue a run that has been cleared and is failed nevertheless, and return whether this was such a run.
 
         Airflow sets the state of a cleared run only if the run had ended when the clear began
         (``clear_task_instances`` in ``airflow.models.taskinstance``). A clear that overlaps the end of the run
@@ -72,23 +129,16 @@ class AirflowApi:
         :param failed_try: a try that is no longer the current one.
         """
         if not fit_a_path(dag_id, run_id):
-            return
+            return False
         run = ("dags", dag_id, "dagRuns", run_id)
-        if self._client.get(*run).get("state") != "failed":
-            return
-        if find_task_instance(self._client, dag_id, run_id, failed_try).get("state") not in _ENDED:
-            queued = self._client.patch(*run, body={"state": "queued"})
-            self._client.check(queued, dag_id=dag_id, dag_run_id=run_id)
-
-    def state(self, dag_id: str, run_id: str) -> str:
-        """Return the state of the run, such as ``failed``; empty if a path can't hold its ids.
-
-        :param dag_id: the Dag.
-        :param run_id: the Dag run.
-        """
-        if not fit_a_path(dag_id, run_id):
-            return ""
-        return str(self._client.get("dags", dag_id, "dagRuns", run_id).get("state"))
+        if self.client.get(*run).get("state") != "failed":
+            return False
+        found = find_task_instance(self.client, dag_id, run_id, failed_try)
+        if found.get("id") == failed_try.ti_id or found.get("state") in _ENDED:
+            return False
+        queued = self.client.patch(*run, body={"state": "queued"})
+        self.client.check(queued, dag_id=dag_id, dag_run_id=run_id)
+        return True
 
     def clear(self, dag_id: str, run_id: str, clear_options: Collection[ClearOption] = ()) -> None:
         """Clear the run, so that all its tasks, or those that failed, run again.
@@ -104,8 +154,8 @@ class AirflowApi:
         flags = ("only_failed", "run_on_latest_version")
         body = {"dry_run": False} | {flag: True for flag in flags if flag in clear_options}
         if fit_a_path(dag_id, run_id):
-            cleared = self._client.post("dags", dag_id, "dagRuns", run_id, "clear", body=body, resend=False)
-            self._client.check(cleared, dag_id=dag_id, dag_run_id=run_id)
+            cleared = self.client.post("dags", dag_id, "dagRuns", run_id, "clear", body=body, resend=False)
+            self.client.check(cleared, dag_id=dag_id, dag_run_id=run_id)
         else:
             self._clear_listed(dag_id, run_id, body)
 
@@ -123,7 +173,7 @@ class AirflowApi:
         if not fit_a_path(dag_id, run_id):
             return ""
         try:
-            dag = self._client.get("dags", dag_id)
+            dag = self.client.get("dags", dag_id)
         except ClearRefused:
             return ""  # A user who may clear runs may lack the right to read their Dag.
         if dag.get("is_paused") is True:
@@ -132,7 +182,7 @@ class AirflowApi:
             by_failures = last and all(run.get("state") == "failed" for run in last)
             return "dag_paused_by_failures" if by_failures else "dag_paused"
         if "skip_if_newer_run" in clear_options:
-            run_after = self._client.get("dags", dag_id, "dagRuns", run_id).get("run_after")
+            run_after = self.client.get("dags", dag_id, "dagRuns", run_id).get("run_after")
             newer = {"dag_ids": [dag_id], "states": ["success"], "run_after_gt": run_after, "page_limit": 1}
             if self._runs(newer):
                 return "newer_run_succeeded"
@@ -148,9 +198,9 @@ class AirflowApi:
         if not fit_a_path(dag_id, run_id):
             return
         run = ("dags", dag_id, "dagRuns", run_id)
-        revised = revise(self._client.get(*run).get("note") or "")
+        revised = revise(self.client.get(*run).get("note") or "")
         if revised is not None:
-            self._client.patch(*run, body={"note": revised})
+            self.client.patch(*run, body={"note": revised})
 
     def trigger(self, dag_id: str, run_id: str, run_after: datetime) -> bool:
         """Make a run of a Dag that begins at a given time, unless a run with that id exists.
@@ -162,7 +212,7 @@ class AirflowApi:
         """
         body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after.isoformat()}
         try:
-            self._client.post("dags", dag_id, "dagRuns", body=body)
+            self.client.post("dags", dag_id, "dagRuns", body=body)
         except ClearRefused as refusal:
             if refusal.reason != "http_404":
                 raise
@@ -174,7 +224,7 @@ class AirflowApi:
         return True
 
     def _runs(self, query: JsonObject) -> list[JsonObject]:
-        return self._client.items(self._client.post("dags", ALL, "dagRuns", "list", body=query), "dag_runs")
+        return self.client.items(self.client.post("dags", ALL, "dagRuns", "list", body=query), "dag_runs")
 
     def _clear_listed(self, dag_id: str, run_id: str, how: JsonObject) -> None:
         """Clear the run by the endpoint that takes ids in its body.
@@ -185,7 +235,7 @@ class AirflowApi:
         """
         body = how | {"dag_runs": [{"dag_id": dag_id, "dag_run_id": run_id}]}
         try:
-            cleared = self._client.post("dags", ALL, "clearDagRuns", body=body, resend=False)
+            cleared = self.client.post("dags", ALL, "clearDagRuns", body=body, resend=False)
         except ClearRefused as refusal:
             if refusal.reason != "http_405":
                 raise
@@ -194,7 +244,7 @@ class AirflowApi:
                 "ids in a body. Upgrade Airflow, or use run ids without '/'",
                 reason="unsafe_id",
             ) from refusal
-        runs = self._client.items(cleared, "dag_runs")
+        runs = self.client.items(cleared, "dag_runs")
         if len(runs) != 1:
-            raise self._client.not_airflow()
-        self._client.check(runs[0], dag_id=dag_id, dag_run_id=run_id)
+            raise self.client.not_airflow()
+        self.client.check(runs[0], dag_id=dag_id, dag_run_id=run_id)

@@ -55,6 +55,14 @@ class ApiClient:
         """
         return self._send("GET", self._url(path, query))
 
+    def get_from(self, route: str) -> JsonObject:
+        """Return what the server shows without a login at a route that is not below ``/api/v2``.
+
+        :param route: the path below the address of Airflow.
+        """
+        url = f"{self._settings.url}{route}"
+        return self._http.send("GET", url).good(f"GET {url}")
+
     def get_public(self, *path: str) -> JsonObject:
         """Return what Airflow shows without a login.
 
@@ -72,6 +80,15 @@ class ApiClient:
             ClearUnconfirmed.
         """
         return self._send("POST", self._url(path), body, resend=resend)
+
+    def post_to(self, route: str, *, query: Query, body: JsonObject) -> JsonObject:
+        """Post a JSON object to a route that is not below ``/api/v2``, and return the answer.
+
+        :param route: the path below the address of Airflow.
+        :param query: the query's names and values.
+        :param body: the object.
+        """
+        return self._send("POST", f"{self._settings.url}{route}?{urlencode(query)}", body)
 
     def patch(self, *path: str, body: JsonObject) -> JsonObject:
         """Change what Airflow has at a path, and return the answer.

@@ -13,6 +13,9 @@ from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._errors import ClearRefused, ClearUnconfirmed
 
+HEADER = "X-Dag-Retry"
+"""Our requests send this header. A script of another site may send it only if the server allows that by CORS."""
+
 _CONNECT_TIMEOUT = 3.05
 # On SQLite a clear may take 5 s under load (measured).
 _ANSWER_TIMEOUT = 10.0
@@ -20,8 +23,8 @@ _ANSWER_TIMEOUT = 10.0
 _LARGEST_ANSWER = 8 * 2**20
 # In bytes. The deadline is checked after each chunk. Chunks this small cost 16 ms for such a list (measured).
 _CHUNK = 64
-# After these, the request may have been carried out. Concurrent clears of one run get 409 and 500.
-_UNCERTAIN = {HTTPStatus.CONFLICT, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+UNCERTAIN = {HTTPStatus.CONFLICT, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+"""After these, or a 5xx, the request may have been carried out. Concurrent clears of one run get 409 and 500."""
 
 
 class Answer(NamedTuple):
@@ -55,7 +58,7 @@ class Answer(NamedTuple):
         :raises ClearUnconfirmed: repeating the request may help.
         """
         status = self.status
-        if status in _UNCERTAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status in UNCERTAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ClearUnconfirmed(f"{what} was answered {status}: {self.detail()}")
         if status >= HTTPStatus.BAD_REQUEST:
             raise ClearRefused(f"{what} was answered {status}: {self.detail()}", reason=f"http_{status}")
@@ -98,6 +101,7 @@ class Http:
         self._session = requests.Session()
         # Without this, the credentials of a .netrc replace our token.
         self._session.auth = lambda request: request
+        self._session.headers[HEADER] = "1"
 
     def close(self) -> None:
         """Close all connections."""

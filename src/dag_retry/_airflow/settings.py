@@ -76,6 +76,17 @@ def redis_url() -> str:
     return url
 
 
+def has_credentials() -> bool:
+    """Return whether the section holds credentials for Airflow's REST API, or names a Connection that holds them.
+
+    :raises ConfigError: an option can't be read.
+    """
+    if section.configured("api_conn_id") or any(section.configured(f"api_{name}") for name in _CREDENTIALS):
+        return True
+    url = section.configured("api_url")
+    return "username" in connections.url_parts(url, section.named("api_url")) if url else False
+
+
 def api() -> ApiSettings:
     """Return the settings of Airflow's REST API, and mask its secrets in the logs.
 

@@ -61,3 +61,18 @@ def _find_in_list(client: ApiClient, dag_id: str, run_id: str, task_id: str, map
             reason="http_404",
         )
     return {}
+
+
+def find_failed(client: ApiClient, dag_id: str, run_id: str) -> JsonObject | None:
+    """Return a task instance of a run that failed, else one whose upstream task failed; None if there is none.
+
+    :param client: asks Airflow.
+    :param dag_id: the Dag.
+    :param run_id: the Dag run.
+    """
+    path = ("dags", ALL, "dagRuns", ALL, "taskInstances", "list")
+    for state in ("failed", "upstream_failed"):
+        query = {"dag_ids": [dag_id], "dag_run_ids": [run_id], "state": [state], "page_limit": 1}
+        if found := client.items(client.post(*path, body=query), "task_instances"):
+            return client.check(found[0], dag_id=dag_id, dag_run_id=run_id)
+    return None

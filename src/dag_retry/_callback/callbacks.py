@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from datetime import timedelta
 from typing import Literal
 
-from dag_retry._airflow import sdk, settings
+from dag_retry._airflow import sdk
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure
@@ -50,7 +50,6 @@ class Callbacks:
     ) -> None:
         self._policy = policy
         self._hooks = hooks
-        self._api_settings = settings.api
         self._missing_record = missing_record
         self._made = made
 
@@ -106,7 +105,7 @@ class Callbacks:
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
             else:
-                act(Holder(claim, counter, self._api_settings, self._hooks, context, deadline))
+                act(Holder(claim, counter, failure.level, self._hooks, context, deadline))
         if unusable:
             raise unusable
 
@@ -138,7 +137,7 @@ class Callbacks:
             sdk.count("succeeded", dag_id)
             log.info("Dag retry: %s succeeded on attempt %d of %d.", run, record.attempt, record.max_attempts)
             self._hooks.tell(context, Status.SUCCEEDED, record, record.reason)
-            note_ending(self._api_settings, deadline, Status.SUCCEEDED, record, record.reason)
+            note_ending(deadline, Status.SUCCEEDED, record, record.reason)
 
     @contextmanager
     def connected(self, budget: float = LONGEST) -> Iterator[AttemptCounter]:
@@ -170,9 +169,10 @@ class Callbacks:
 
     def _is_restarting(self, failure: Failure, deadline: Deadline) -> bool:
         """Ask Airflow whether the try with the heartbeat timeout is no longer the current one."""
+        from dag_retry._airflow import settings
         from dag_retry._airflow.api import AirflowApi
 
-        with AirflowApi(self._api_settings(), deadline) as api:
+        with AirflowApi(settings.api(), deadline) as api:
             return not api.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
 
 

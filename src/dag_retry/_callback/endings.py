@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dag_retry._airflow import sdk
+from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.note import write_note
@@ -16,21 +15,20 @@ from dag_retry._types import Claim, RunRecord, Status
 
 if TYPE_CHECKING:
     from dag_retry._airflow.deadline import Deadline
-    from dag_retry._airflow.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
 
-def tell_exhausted(holder: Holder) -> None:
+def tell_exhausted(holder: Holder, reason: str) -> None:
     """Tell that every attempt of the budget is used.
 
-    :param holder: the holder of a claim whose verdict is ``EXHAUSTED``.
+    :param holder: the holder of the claim.
+    :param reason: why, as a code.
     :raises CounterError: Redis did not record that the hooks were told.
     """
-    claim = holder.claim
-    why, remedy = reason_of(claim.reason)
+    why, remedy = reason_of(reason)
     log.error("Dag retry: gave up on %s after %s: %s. %s", holder.run, holder.attempt, why, remedy)
-    _tell(holder, Status.EXHAUSTED, claim.reason)
+    _tell(holder, Status.EXHAUSTED, reason)
 
 
 def tell_skipped(holder: Holder, reason: str) -> None:
@@ -76,22 +74,23 @@ def _tell(holder: Holder, status: Status, reason: str) -> None:
         )
         raise
     if status is not Status.BLOCKED:  # A user who may not clear the run may not write its note either.
-        note_ending(holder.api_settings, holder.deadline, status, holder.claim, reason)
+        note_ending(holder.deadline, status, holder.claim, reason)
 
 
-def note_ending(
-    api_settings: Callable[[], ApiSettings], deadline: Deadline, status: Status, what: Claim | RunRecord, reason: str
-) -> None:
-    """Say in the run's note how the budget ended. A note that can't be written is left out.
+def note_ending(deadline: Deadline, status: Status, what: Claim | RunRecord, reason: str) -> None:
+    """Say in the run's note how the budget ended. Without credentials there is no note.
 
-    :param api_settings: returns the settings of Airflow's API.
+    A note that can't be written is left out.
+
     :param deadline: when the callback stops.
     :param status: how the budget ended.
     :param what: the claim, or the record.
     :param reason: why, as a code.
     """
+    if not settings.has_credentials():
+        return
     try:
-        with AirflowApi(api_settings(), deadline) as api:
+        with AirflowApi(settings.api(), deadline) as api:
             write_note(api, status, what, reason)
     except DagRetryError as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)

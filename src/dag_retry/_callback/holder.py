@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._types import Claim
 
 if TYPE_CHECKING:
     from dag_retry._airflow.deadline import Deadline
-    from dag_retry._airflow.settings import ApiSettings
     from dag_retry._redis.counter import AttemptCounter
 
 
@@ -21,7 +19,7 @@ class Holder(NamedTuple):
 
     :param claim: a claim that was not lost.
     :param counter: the counter that answered the claim.
-    :param api_settings: returns the settings of Airflow's API.
+    :param level: where the holder runs.
     :param hooks: the hooks to tell.
     :param context: what the hooks are called with.
     :param deadline: when the holder stops. Only hooks may take longer.
@@ -29,7 +27,7 @@ class Holder(NamedTuple):
 
     claim: Claim
     counter: AttemptCounter
-    api_settings: Callable[[], ApiSettings]
+    level: Literal["task", "dag", "sweeper"]
     hooks: Hooks
     context: Context
     deadline: Deadline

@@ -27,14 +27,20 @@ def write_note(api: AirflowApi, status: Status, what: Claim | RunRecord, reason:
     :param what: the claim, or the record.
     :param reason: why, as a code.
     """
-    line = _line(status, what, reason)
+    line = line_of(status, what, reason)
     try:
-        api.note(what.dag_id, what.run_id, lambda note: _with(note, line))
+        api.note(what.dag_id, what.run_id, lambda note: revise_note(note, line))
     except (ClearRefused, ClearUnconfirmed) as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)
 
 
-def _line(status: Status, what: Claim | RunRecord, reason: str) -> str:
+def line_of(status: Status, what: Claim | RunRecord, reason: str) -> str:
+    """Return our line for a run's note.
+
+    :param status: how the run stands.
+    :param what: the claim, or the record.
+    :param reason: why, as a code.
+    """
     failed = what.failed_try
     index = f"[{failed.map_index}]" if failed.map_index >= 0 else ""
     cause = ": ".join(filter(None, (f"{failed.task_id}{index}", failed.error)))
@@ -49,8 +55,13 @@ def _line(status: Status, what: Claim | RunRecord, reason: str) -> str:
     return f"Dag retry: {ended[status]}"
 
 
-def _with(note: str, line: str) -> str | None:
-    """Return a note with this line in place of our last one; None if it has no room, or has the line."""
+def revise_note(note: str, line: str) -> str | None:
+    """Put our line into the note of a run, in place of our last one.
+
+    :param note: the note; empty if the run has none.
+    :param line: our line.
+    :return: the new note; None if the note has no room, or has the line already.
+    """
     others = _OURS.sub("", note).rstrip("\n")
     revised = f"{others}\n{line}" if others else line
     return revised if len(revised) <= _LONGEST and revised != note else None

@@ -23,7 +23,7 @@ def act(holder: Holder) -> None:
 
     claim = holder.claim
     if claim.verdict is Verdict.EXHAUSTED:
-        endings.tell_exhausted(holder)
+        endings.tell_exhausted(holder, claim.reason)
     elif claim.verdict is Verdict.SKIPPED:
         endings.tell_skipped(holder, claim.reason)
     elif claim.due_at:

@@ -6,16 +6,21 @@ Every holder of a claim takes this path: the callback that won, a Dag-level call
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
-from dag_retry._airflow import sdk
+from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.api import AirflowApi
-from dag_retry._airflow.settings import ApiSettings
-from dag_retry._callback.endings import tell_blocked, tell_skipped
+from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
+from dag_retry._airflow.ways.decision import Decision, Way
+from dag_retry._airflow.ways.rest import RestWay
+from dag_retry._airflow.ways.supervisor import SupervisorWay
+from dag_retry._callback.endings import tell_blocked, tell_exhausted, tell_skipped
 from dag_retry._callback.holder import Holder
-from dag_retry._callback.note import write_note
+from dag_retry._callback.note import line_of, write_note
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError, CounterError
+from dag_retry._reasons import reason_of
 from dag_retry._types import Status
 
 log = logging.getLogger(__name__)
@@ -23,9 +28,18 @@ log = logging.getLogger(__name__)
 # The last try begins at least this many seconds before the deadline: a request needs them.
 _LEAST = 1.0
 
+_CLEARED = ("cleared", "already_cleared")
+
+_PAUSES = {
+    "dag_paused": timedelta(minutes=1),
+    "dag_paused_by_failures": timedelta(minutes=1),
+    "needs_sweeper": timedelta(0),
+}
+"""Where a clear is only put off: how long, by reason. A sweeper looks again then."""
+
 
 def clear(holder: Holder) -> None:
-    """Clear the run, unless somebody has cleared it, and tell what became of it.
+    """Clear the run, if Airflow's state allows that, and tell what became of it.
 
     :param holder: the holder of a claim that was won.
     :raises ClearRefused: Airflow refused for good. The run is blocked, and the hooks were told.
@@ -35,7 +49,7 @@ def clear(holder: Holder) -> None:
     claim = holder.claim
     try:
         with sdk.timed("clear", claim.dag_id):
-            outcome = _try_until_answered(holder)
+            decision = _decide(holder)
     except ClearRefused as refusal:
         tell_blocked(holder, refusal)
         raise
@@ -50,73 +64,109 @@ def clear(holder: Holder) -> None:
         )
         sdk.count("unconfirmed", claim.dag_id)
         raise
-    if outcome is None:
+    if decision is None:
         log.info(
             "Dag retry: %s: not the holder of %s any more, so this callback stops. Another one has taken it over, or "
             "a person has intervened.",
             holder.run,
             holder.attempt,
         )
-        return
-    status, reason = outcome
-    if status is Status.SKIPPED:
-        tell_skipped(holder, reason)
-        sdk.count("skipped", claim.dag_id)
     else:
-        sdk.count("cleared", claim.dag_id)
-        log.info("Dag retry: %s: %s begins (%s).", holder.run, holder.attempt, reason.replace("_", " "))
-        if claim.reason != "due":  # The hooks were told when the delay began.
-            holder.hooks.tell(holder.context, Status.RETRYING, claim, claim.reason)
+        _tell(holder, decision)
 
 
-def _try_until_answered(holder: Holder) -> tuple[Status, str] | None:
-    """Try until Airflow gives a clear answer, with growing pauses. Record a refusal, and raise it.
+def _decide(holder: Holder) -> Decision | None:
+    """Have Airflow decide by the first way that is there. Record a refusal, and raise it."""
+    try:
+        return _by_first_way(holder)
+    except (ClearRefused, ConfigError) as error:
+        reason = error.reason if isinstance(error, ClearRefused) else "config"
+        if not holder.counter.block(holder.claim, reason=reason):
+            return None
+        if isinstance(error, ConfigError):
+            raise ClearRefused(str(error), reason=reason) from error
+        raise
 
-    A timeout, 409 or 5xx does not say whether the run was cleared. So each try looks first.
+
+def _by_first_way(holder: Holder) -> Decision | None:
+    if not settings.has_credentials():
+        return _try_until_answered(holder, SupervisorWay())
+    with AirflowApi(settings.api(), holder.deadline) as api:
+        try:
+            return _try_until_answered(holder, AtomicWay(api.client))
+        except RouteMissingError as missing:
+            log.info("Dag retry: %s: no atomic clear, so the REST API clears: %s", holder.run, missing)
+        decision = _try_until_answered(holder, RestWay(api))
+        if decision and decision.outcome in _CLEARED:
+            write_note(api, Status.RETRYING, holder.claim, holder.claim.reason)
+        return decision
+
+
+def _try_until_answered(holder: Holder, way: Way) -> Decision | None:
+    """Try until Airflow gives a clear answer, with growing pauses.
+
+    A timeout, 409 or 5xx does not say whether the run was cleared. So each try looks first, or the route does.
     """
-    claim = holder.claim
     tries = Retrying(
         retry=retry_if_exception_type(ClearUnconfirmed),
         wait=wait_exponential(multiplier=0.25, max=2),
         stop=stop_before_delay(max(0.0, holder.deadline.left() - _LEAST)),
         reraise=True,
     )
-    try:
-        with AirflowApi(_settings(holder), holder.deadline) as api:
-            outcome = tries(_try_once, holder, api)
-            if outcome and outcome[0] is Status.RETRYING:
-                write_note(api, Status.RETRYING, claim, claim.reason)
-            return outcome
-    except ClearRefused as refusal:
-        if not holder.counter.block(claim, reason=refusal.reason):
-            return None
-        raise
+    return tries(_try_once, holder, way)
 
 
-def _try_once(holder: Holder, api: AirflowApi) -> tuple[Status, str] | None:
-    """Look, renew, clear and confirm.
+def _try_once(holder: Holder, way: Way) -> Decision | None:
+    """Look, renew, clear, and record what Airflow decided.
 
-    Airflow offers no compare-and-clear. Between the look and the clear lies only the renewal, which takes milliseconds.
-
-    :return: the run's status and the reason, as a code; None if another holds the claim.
+    :return: the decision; None if another holds the claim.
     """
-    claim, counter = holder.claim, holder.counter
-    if reason := api.why_not(claim.dag_id, claim.run_id, claim.clear_options):
-        return (Status.SKIPPED, reason) if counter.skip(claim, reason=reason) else None
-    if not api.is_current(claim.dag_id, claim.run_id, claim.failed_try):
-        # A clear that Airflow carried out late can leave the run failed.
-        api.queue_stranded(claim.dag_id, claim.run_id, claim.failed_try)
-        counter.confirm(claim, reason="already_cleared")
-        return Status.RETRYING, "already_cleared"
-    if not counter.renew(claim):
-        return None
-    api.clear(claim.dag_id, claim.run_id, claim.clear_options)
-    counter.confirm(claim, reason="cleared")
-    return Status.RETRYING, "cleared"
+    claim = holder.claim
+    decision = way.look(claim, holder.level)
+    if decision.outcome == "current":
+        if not holder.counter.renew(claim):
+            return None
+        decision = way.clear(claim, holder.level, line_of(Status.RETRYING, claim, claim.reason))
+    return decision if _recorded(holder, decision) else None
 
 
-def _settings(holder: Holder) -> ApiSettings:
-    try:
-        return holder.api_settings()
-    except ConfigError as error:
-        raise ClearRefused(str(error), reason="config") from error
+def _recorded(holder: Holder, decision: Decision) -> bool:
+    """Record a decision, and return whether the claim still held the run."""
+    claim, counter, (outcome, reason, _) = holder.claim, holder.counter, decision
+    if outcome in _CLEARED:
+        counter.confirm(claim, reason="cleared" if outcome == "cleared" else "already_cleared")
+        return True  # The run is cleared, whoever holds it.
+    if outcome == "exhausted":
+        return counter.exhaust(claim, reason=reason)
+    if outcome == "gone":
+        return counter.forget(claim)
+    if reason in _PAUSES:
+        return counter.postpone(claim, reason=reason, pause=_PAUSES[reason])
+    return counter.skip(claim, reason=reason)
+
+
+def _tell(holder: Holder, decision: Decision) -> None:
+    """Tell what was decided: in the log, by metrics, and to the hooks."""
+    outcome, reason, attempt = decision
+    if attempt and attempt != holder.claim.attempt:
+        # Redis forgot attempts, and Airflow's audit log holds them.
+        holder = holder._replace(claim=holder.claim._replace(attempt=attempt))
+    claim = holder.claim
+    if outcome in _CLEARED:
+        sdk.count("cleared", claim.dag_id)
+        log.info("Dag retry: %s: %s begins (%s).", holder.run, holder.attempt, reason.replace("_", " "))
+        if claim.reason != "due":  # The hooks were told when the delay began.
+            holder.hooks.tell(holder.context, Status.RETRYING, claim, claim.reason)
+    elif outcome == "exhausted":
+        tell_exhausted(holder, reason)
+    elif outcome == "gone":
+        log.info("Dag retry: %s was deleted: nothing is retried, and its record is gone.", holder.run)
+    elif reason in _PAUSES:
+        sdk.count("postponed", claim.dag_id)
+        pause = _PAUSES[reason].total_seconds()
+        log.info("Dag retry: %s: a sweeper looks again in %g s: %s.", holder.run, pause, reason_of(reason).text)
+        if claim.reason != "due":
+            holder.hooks.tell(holder.context, Status.WAITING, claim, reason)
+    else:
+        tell_skipped(holder, reason)
+        sdk.count("skipped", claim.dag_id)

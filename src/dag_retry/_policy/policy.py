@@ -55,6 +55,27 @@ class Policy(NamedTuple):
                 policy = policy._overridden(where, overrides)
         return policy
 
+    def check_way(self) -> None:
+        """Check that the deployment can clear as the policy says. Without credentials only whole runs are cleared.
+
+        :raises ConfigError: the policy needs credentials for Airflow's REST API, and there are none.
+        """
+        needs = {
+            "scope 'failed'": self.scope == "failed",
+            "run_on_latest_version": self.run_on_latest_version,
+            "skip_if_newer_run": self.skip_if_newer_run,
+        }
+        wanted = [name for name, is_set in needs.items() if is_set]
+        if not wanted:
+            return
+        from dag_retry._airflow import settings
+
+        if not settings.has_credentials():
+            raise ConfigError(
+                f"{' and '.join(wanted)} need credentials for Airflow's REST API, and there are none: set "
+                f"{section.named('api_token')} or {section.named('api_username')} and {section.named('api_password')}"
+            )
+
     def skip(self, failure: Failure, context: Mapping[str, Any]) -> str:
         """Return why a failure is not retried, as a code; empty if it is retried.
 

@@ -1,6 +1,6 @@
-"""The entry point ``airflow.plugins``: the page "Dag retries" under Browse, and a tab of each Dag run.
+"""The entry point ``airflow.plugins``: the page "Dag retries" under Browse, a tab of each run, and the atomic clear.
 
-Every component of Airflow loads this module, so this module loads nothing else. Only the API server asks for the app.
+Every component of Airflow loads this module, so this module loads nothing else. Only the API server asks for the apps.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from typing import Any
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 PREFIX = "dag-retry"
+CLEAR_PREFIX = "/dag-retry-clear"
 _LOOK = {"icon": f"{PREFIX}/icon.svg", "icon_dark_mode": f"{PREFIX}/icon-dark.svg"}
 
 
 class DagRetryPlugin(AirflowPlugin):
-    """The page. Its addresses are relative, since Airflow may lie below a path (``<base>`` of its index.html)."""
+    """The page and the clear.
+
+    The page's addresses are relative, since Airflow may lie below a path (``<base>`` of its index.html).
+    """
 
     name = "dag_retry"
     external_views = [  # noqa: RUF012 - as AirflowPlugin has it
@@ -38,7 +42,14 @@ class DagRetryPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The app of the page, which Airflow mounts at ``/dag-retry``."""
-        from dag_retry.plugin.page.app import app
+        """The apps that Airflow mounts: the page at ``/dag-retry``, the clear at ``/dag-retry-clear``.
 
-        return [{"name": "Dag retries", "app": app, "url_prefix": f"/{PREFIX}"}]
+        The page asks each user for the right to use the website. A machine user that clears runs may lack that right.
+        """
+        from dag_retry.plugin.clear.app import app as clear
+        from dag_retry.plugin.page.app import app as page
+
+        return [
+            {"name": "Dag retries", "app": page, "url_prefix": f"/{PREFIX}"},
+            {"name": "Dag retry: clear", "app": clear, "url_prefix": CLEAR_PREFIX},
+        ]

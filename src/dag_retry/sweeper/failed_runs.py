@@ -18,12 +18,19 @@ class FailedRun(NamedTuple):
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param queued_at: when the run was last queued, in ms since the epoch. Since Airflow 3.2 each clear changes it.
+    :param queued_at: when the run was last queued, as Airflow writes dates. Since Airflow 3.2 each clear changes it.
     """
 
     dag_id: str
     run_id: str
-    queued_at: int
+    queued_at: str
+
+    @property
+    def queued_ms(self) -> int:
+        """When the run was last queued, in ms since the epoch; 0 if Airflow does not say."""
+        # Python 3.10 does not know the suffix Z.
+        moment = self.queued_at.replace("Z", "+00:00")
+        return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0
 
 
 class FailedRuns:
@@ -70,15 +77,8 @@ class FailedRuns:
             offset = 0
             while page := self._page(query | {"page_offset": offset}):
                 for run in page:
-                    yield FailedRun(str(run["dag_id"]), str(run["dag_run_id"]), _ms(run.get("queued_at")))
+                    yield FailedRun(str(run["dag_id"]), str(run["dag_run_id"]), run.get("queued_at") or "")
                 offset += len(page)
 
     def _page(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         return self._client.items(self._client.post("dags", ALL, "dagRuns", "list", body=query), "dag_runs")
-
-
-def _ms(moment: object) -> int:
-    if not isinstance(moment, str):
-        return 0
-    # Python 3.10 does not know the suffix Z.
-    return int(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from dag_retry._airflow import sdk, settings
+from dag_retry._airflow import sdk, section, settings
+from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
@@ -17,9 +18,8 @@ from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._callback.verdict import act
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
-from dag_retry._retry import TAG
-from dag_retry._types import Claim
-from dag_retry.sweeper.failed_runs import FailedRuns
+from dag_retry._types import Claim, Verdict
+from dag_retry.sweeper.unclaimed import UnclaimedRuns
 
 if TYPE_CHECKING:
     from dag_retry._redis.connection import Client
@@ -76,31 +76,34 @@ class Sweeper:
                 return wait
 
     def find_unclaimed(self) -> int:
-        """Look for failures that no callback has claimed, and record that their runs need a human.
+        """Look for failures that no callback has claimed, and claim them. If nobody left a policy, a human must look.
 
-        A killed task calls nothing back. Airflow may never call the Dag-level callback either.
+        A killed task calls nothing back. Airflow may never call the Dag-level callback either. Only the REST API lists
+        failed runs, so this needs credentials.
 
         :return: how many such runs this look has found.
         :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
         """
+        if not settings.has_credentials():
+            return 0
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
-            failed_runs = FailedRuns(client)
-            ours = self._overview.dag_ids() | failed_runs.tagged(TAG)
-            for run in failed_runs.between(self._looked_until, until, ours):
-                if self._due.miss(
-                    run.dag_id, run.run_id, queued_at=run.queued_at, grace=self._grace, holder=self._name
-                ):
-                    found += 1
-                    sdk.count("unclaimed", run.dag_id)
+        with AirflowApi(settings.api(), Deadline(_DEADLINE)) as api:
+            unclaimed = UnclaimedRuns(api, self._counter, self._due, grace=self._grace, holder=self._name)
+            for run, claim in unclaimed.between(self._looked_until, until, self._overview.dag_ids()):
+                found += 1
+                sdk.count("unclaimed", run.dag_id)
+                if claim is None:
                     log.error(
-                        "Dag retry: %s failed, and no callback came (no_callback): it was not retried. Retry it "
-                        "with: dag-retry retry %s %s",
+                        "Dag retry: %s failed, and no callback claimed that. No policy is known: set %s, or retry the "
+                        "run with: dag-retry retry %s %s",
                         describe_run(run.dag_id, run.run_id),
+                        section.named("max_attempts"),
                         run.dag_id,
                         run.run_id,
                     )
+                elif claim.verdict is not Verdict.LOST:
+                    self._finish(claim)
         # Airflow may record a failed run a moment after the run's end date.
         self._looked_until = until - timedelta(minutes=1)
         return found
@@ -110,7 +113,7 @@ class Sweeper:
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
-            act(Holder(claim, self._counter, settings.api, self._hooks, context, Deadline(_DEADLINE)))
+            act(Holder(claim, self._counter, "sweeper", self._hooks, context, Deadline(_DEADLINE)))
         except ClearRefused:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:
@@ -121,7 +124,7 @@ class Sweeper:
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, after a first request to Airflow.
+    """Make a sweeper from the settings, after a first request to Airflow if there are credentials.
 
     Without that request, wrong credentials would block every run that is due.
 
@@ -130,7 +133,8 @@ def sweeper() -> Iterator[Sweeper]:
     :raises ClearUnconfirmed: Airflow gives no clear answer, or a named Connection was not found.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
-        client.items(client.get("dags", query={"limit": 1}), "dags")
+    if settings.has_credentials():
+        with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
+            client.items(client.get("dags", query={"limit": 1}), "dags")
     with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:
         yield Sweeper(redis_client)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
 from tests.demo.barrier import wait_for_siblings
+from tests.live.elsewhere import Elsewhere
 
 
 def tell(context: Any) -> None:
@@ -19,19 +19,6 @@ def tell(context: Any) -> None:
     line = f"{outcome.dag_id} {outcome.status.value} {outcome.attempt}\n"
     with (Path(os.environ["AIRFLOW_HOME"]) / "told").open("a") as told:
         told.write(line)
-
-
-class Elsewhere(DagRetry):
-    """Fails as in a deployment with other options."""
-
-    def __init__(self, options: dict[str, str], **policy: Any) -> None:
-        super().__init__(2, **policy)
-        self._options = {f"AIRFLOW__DAG_RETRY__{name}": value for name, value in options.items()}
-
-    def on_failure(self, context: Any) -> None:
-        # One process of the dag processor calls back for all Dags of this file.
-        with patch.dict(os.environ, self._options):
-            super().on_failure(context)
 
 
 def branches(dag_id: str, retry: DagRetry, *, recover: bool, level: Any = "both") -> None:

@@ -1,4 +1,7 @@
-"""One Dag for each fault, by the same name: two branches that fail together in the first attempt."""
+"""One Dag for each fault, by the same name: two branches that fail together in the first attempt.
+
+Runs of the Dags whose names end with ``_rest`` are cleared by Airflow's REST API, those of the others atomically.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,13 @@ FAULTS = [
     "away_for_a_while",
     "winner_killed_before_the_clear",
     "winner_killed_after_the_clear",
+    "done_but_500_rest",
+    "done_but_cut_rest",
+    "done_but_silent_rest",
+    "not_done_503_rest",
+    "token_over_rest",
+    "winner_killed_before_the_clear_rest",
+    "winner_killed_after_the_clear_rest",
 ]
 
 retry = DagRetry(max_attempts=2)

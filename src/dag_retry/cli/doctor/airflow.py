@@ -9,6 +9,7 @@ from typing import Any
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
 from dag_retry._retry import TAG
@@ -20,6 +21,7 @@ _SECONDS = 30.0
 _AHEAD, _BEHIND = 30.0, 60.0
 # A clear on SQLite may take 5 s under load (measured).
 _SLOW_CLEAR = 5.0
+_WAY = "way to clear"
 _NO_RUN = "dag-retry-doctor"
 
 
@@ -30,6 +32,14 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
     :param redis_now: Redis's time, in ms; None if unknown.
     """
     yield _time_left()
+    if not settings.has_credentials():
+        yield Finding(
+            _WAY,
+            "warning",
+            "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
+            "attach dag_retry.sweeper.sweeper_dag(); or set credentials: see api_token and api_username in the README",
+        )
+        return
     try:
         where = settings.api()
     except (ConfigError, ClearUnconfirmed) as error:
@@ -53,6 +63,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
         except (ClearRefused, ClearUnconfirmed) as error:
             yield _no_login(error, where)
             return
+        yield _way(client)
         yield Finding("login", "ok", f"as {where.username or where.client_id or 'the owner of the token'}")
         if dag_id is None:
             yield Finding("permission to clear", "unknown", "no Dag was named", "name one: dag-retry doctor DAG_ID")
@@ -74,6 +85,27 @@ def _time_left() -> Finding:
     if ours < 2 * _SLOW_CLEAR:
         return Finding(check, "warning", f"{found}: a slow clear is left to the Dag level", remedy)
     return Finding(check, "ok", found)
+
+
+def _way(client: ApiClient) -> Finding:
+    """Tell by which way callbacks clear runs."""
+    try:
+        answer = client.get_from(ROUTE)
+    except (ClearRefused, ClearUnconfirmed):
+        return Finding(
+            _WAY,
+            "warning",
+            "REST: between a look and the clear, a tenth of a second remains",
+            "install airflow-dag-retry where the API server runs: its route clears atomically",
+        )
+    if answer.get("ready") is True:
+        return Finding(_WAY, "ok", "atomic: one transaction decides and clears")
+    return Finding(
+        _WAY,
+        "warning",
+        f"REST: the route in the API server does not know this Airflow: {answer.get('why_not')}",
+        "upgrade airflow-dag-retry where the API server runs",
+    )
 
 
 def _version(version: str) -> Finding:

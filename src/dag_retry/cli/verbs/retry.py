@@ -21,6 +21,7 @@ _SECONDS = 30.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     run_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="clear the run even if it has succeeded")
     json_argument(parser)
 
 
@@ -45,12 +46,27 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from dag_retry._airflow.api import AirflowApi
 
     with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
-        # Somebody may have cleared the run. The record does not change before the run ends.
-        state = api.state(*named)
-        if state in ("queued", "running"):
-            return out.answer(*named, f"it is {state} already", done=False)
+        why_not = _why_not(api.state(*named), force=args.force)
+        if why_not:
+            return out.answer(*named, why_not, done=False)
         api.clear(*named, record.clear_options)
     return out.answer(*named, "cleared", done=True)
+
+
+def _why_not(state: str, *, force: bool) -> str:
+    """Return why a run should not be cleared; empty if it should.
+
+    Somebody may have cleared the run since, or marked it success. The record does not change then.
+
+    :param state: the state of the run; empty if Airflow can't tell.
+    :param force: whether to clear a run that has not failed.
+    """
+    if state in ("queued", "running"):
+        return f"Airflow has it {state} already: wait until it has ended"
+    if state == "failed" or force:
+        return ""
+    known = f"Airflow has it as {state}" if state else "Airflow can't tell the state of a run with this id"
+    return f"{known}: use --force to clear it all the same"
 
 
 def _call_sweeper(now: int) -> str:

@@ -6,15 +6,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from http import HTTPStatus
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request
-
-from dag_retry._airflow import sdk
 
 
 class Access:
@@ -71,27 +68,13 @@ class Access:
 
 AccessDep = Annotated[Access, Depends()]
 
-HEADER = "X-Dag-Retry"
-"""The header that our own page sends. A script of another site may send it only if this server allows that by CORS."""
 
-
-async def same_site(request: Request) -> None:
-    """Refuse a request that a page of another site could have made a logged-in browser send.
-
-    A body is refused too, so that neither Airflow's permission check nor its audit log can read other ids from it.
+async def no_body(request: Request) -> None:
+    """Refuse a body, so that neither Airflow's permission check nor its audit log can read other ids from it.
 
     :param request: the request.
-    :raises HTTPException: the request may come from another site, or has a body.
+    :raises HTTPException: the request has a body.
     """
-    if HEADER not in request.headers:
-        raise HTTPException(HTTPStatus.FORBIDDEN, f"send the header {HEADER}: only Airflow's own page sends it")
-    fetched_from = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin")
-    own = {request.headers.get("Host"), urlsplit(sdk.base_url() or "").netloc}
-    if fetched_from != "same-origin" or (origin is not None and urlsplit(origin).netloc not in own):
-        raise HTTPException(
-            HTTPStatus.FORBIDDEN, f"the request came from {origin or 'another site'}: use Airflow's own page"
-        )
     if await request.body():
         raise HTTPException(HTTPStatus.BAD_REQUEST, "send no body: put dag_id and run_id into the query")
 

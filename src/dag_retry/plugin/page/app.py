@@ -24,8 +24,9 @@ from dag_retry._redis.connection import Client
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.overview import Overview
 from dag_retry._types import Status
-from dag_retry.plugin.page.access import AccessDep, fits_the_audit_log, same_site
+from dag_retry.plugin.page.access import AccessDep, fits_the_audit_log, no_body
 from dag_retry.plugin.page.board import Board
+from dag_retry.plugin.same_site import same_site
 
 STATIC = Path(__file__).parent / "static"
 FILES = {file.name: file for file in STATIC.iterdir()}
@@ -128,6 +129,7 @@ def run(board: BoardDep, dag_id: DagId, run_id: RunId) -> JSONResponse:
 def _action(event: str) -> list[Any]:
     return [
         Depends(same_site),
+        Depends(no_body),
         Depends(fits_the_audit_log),
         Depends(requires_access_dag("PUT", DagAccessEntity.RUN)),
         Depends(action_logging(event=f"dag_retry.{event}")),

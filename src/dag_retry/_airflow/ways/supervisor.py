@@ -1,0 +1,101 @@
+"""The way without credentials: the supervisor of a running task clears, with the identity that the task has anyway.
+
+It clears whole runs, and writes no note. Only a process that runs a task may send these messages: the supervisor of
+the dag processor never answers them (measured on 3.2.2 and 3.3.2).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from dag_retry._airflow.http import UNCERTAIN
+from dag_retry._airflow.ways.decision import (
+    ALREADY_CLEARED,
+    CLEARED,
+    GONE,
+    Decision,
+    Level,
+    Seen,
+    decide,
+)
+from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._types import Claim
+
+LEFT = Decision("left", "needs_sweeper")
+
+
+class SupervisorWay:
+    """Clears by the supervisor of the task that this process runs. The Dag level leaves the clear to a sweeper."""
+
+    def look(self, claim: Claim, level: Level) -> Decision:
+        """See :meth:`Way.look`. The supervisor gives the run's ``clear_number``, and no id of a try."""
+        if level == "dag":
+            return LEFT
+        run = _dag_run(claim)
+        if run is None:
+            return GONE
+        if run.clear_number != claim.generation:
+            return ALREADY_CLEARED
+        if _send("GetDag", dag_id=claim.dag_id).is_paused:
+            return Decision("hopeless", "dag_paused")
+        return decide(Seen(_value(run.state), claim.failed_try.ti_id, _try_state(claim)), claim, level)
+
+    def clear(self, claim: Claim, level: Level, note: str) -> Decision:
+        """See :meth:`Way.clear`. If Airflow leaves the run failed, this clears the run once more, and that counts."""
+        _send("TriggerDagRun", dag_id=claim.dag_id, run_id=claim.run_id, reset_dag_run=True)
+        run = _dag_run(claim)
+        if run is not None and _value(run.state) == "failed":
+            _send("TriggerDagRun", dag_id=claim.dag_id, run_id=claim.run_id, reset_dag_run=True)
+        return CLEARED
+
+
+def _dag_run(claim: Claim) -> Any:
+    """Return the claim's run; None if Airflow says that the run does not exist."""
+    try:
+        return _send("GetDagRun", dag_id=claim.dag_id, run_id=claim.run_id)
+    except ClearRefused as refusal:
+        if refusal.reason == "http_404":
+            return None
+        raise
+
+
+def _try_state(claim: Claim) -> str:
+    """Return the state of the failed try."""
+    failed_try = claim.failed_try
+    answer = _send(
+        "GetTaskStates",
+        dag_id=claim.dag_id,
+        map_index=failed_try.map_index if failed_try.map_index >= 0 else None,
+        task_ids=[failed_try.task_id],
+        run_ids=[claim.run_id],
+    )
+    # The key of a mapped task's state is `<task_id>_<map_index>` (`get_task_instance_states` of the execution API).
+    states: dict[str, Any] = answer.task_states.get(claim.run_id) or {}
+    return _value(next(iter(states.values()), None))
+
+
+def _value(state: Any) -> str:
+    """Return a state as a text; empty if there is none."""
+    return str(getattr(state, "value", state) or "")
+
+
+def _send(message: str, **fields: Any) -> Any:
+    """Send a message to the supervisor, and return its answer.
+
+    :param message: the class of the message, in ``airflow.sdk.execution_time.comms``.
+    :param fields: the message's fields.
+    :raises ClearRefused: the API server refused.
+    :raises ClearUnconfirmed: the API server gave no clear answer.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time import comms, task_runner
+
+    try:
+        return task_runner.SUPERVISOR_COMMS.send(getattr(comms, message)(**fields))
+    except AirflowRuntimeError as error:
+        status = (error.error.detail or {}).get("status_code") or 0
+        said = f"{message} of Dag {fields['dag_id']!r} was answered {status or error.error.error.value}"
+        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in UNCERTAIN:
+            raise ClearRefused(f"{said} by Airflow's execution API", reason=f"http_{status}") from error
+        raise ClearUnconfirmed(f"{said} by the task's supervisor") from error

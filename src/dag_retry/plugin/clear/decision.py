@@ -1,0 +1,122 @@
+"""Whether a run is cleared: what stands in Airflow's database, against what the claim says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from uuid import UUID
+
+from dag_retry.plugin.clear.audit_log import OurClear, SetByHand
+from dag_retry.plugin.clear.messages import ClearRequest, Outcome
+
+if TYPE_CHECKING:
+    from dag_retry.plugin.clear.airflow_internals import LockedRun
+
+# How long Airflow may take to set a state after its audit log has the request.
+_REQUEST = timedelta(minutes=1)
+
+
+class Decision(NamedTuple):
+    """What is done, and why.
+
+    :param outcome: ``current`` if the run is to be cleared now, else the answer's outcome.
+    :param reason: why, as a code.
+    :param attempt: the attempt that begins, or the last that was made.
+    """
+
+    outcome: Outcome | Literal["current"]
+    reason: str
+    attempt: int
+
+
+class Try(NamedTuple):
+    """The failed try, as the database has it."""
+
+    state: str | None
+    end_date: datetime | None
+
+
+def decide(asked: ClearRequest, run: LockedRun | None) -> Decision:
+    """Decide whether a run is cleared. The order of the questions is that of what weighs more.
+
+    :param asked: the claim.
+    :param run: the run; None if there is none.
+    """
+    if run is None:
+        return Decision("gone", "gone", asked.attempt)
+    for clear in run.our_clears:
+        if clear.claim_id == asked.claim_id:  # the answer to the first request was lost
+            return Decision("cleared", "cleared", clear.attempt)
+    failed = run.find_try(asked.ti_id) if asked.ti_id else Try("failed", None)
+    if asked.generation > run.clear_number or (failed is None and _was_made_anew(asked, run)):
+        return Decision("gone", "gone", asked.attempt)
+    if asked.generation < run.clear_number or failed is None:
+        return Decision("already_cleared", "already_cleared", asked.attempt)
+    if _is_settled_by_hand(asked, run, failed):
+        return Decision("settled", "settled_by_hand", asked.attempt)
+    if run.state == "success":
+        return Decision("settled", "run_succeeded", asked.attempt)
+    if failed.state == "restarting" or (run.state != "failed" and failed.state not in ("failed", "running")):
+        return Decision("already_cleared", "already_cleared", asked.attempt)  # on its way to its next try
+    attempt = _next_attempt(asked, run.our_clears)
+    if attempt > asked.max_attempts:
+        return Decision("exhausted", "audit_log", attempt - 1)
+    if why_not := _hopeless(asked, run):
+        return Decision("hopeless", why_not, attempt)
+    return Decision("current", "cleared", attempt)
+
+
+def _was_made_anew(asked: ClearRequest, run: LockedRun) -> bool:
+    """Whether the run is younger than the failed try: somebody deleted a run, and made another with its id.
+
+    The id of a try is a UUIDv7, which begins with its time in ms (``airflow.models.taskinstance.uuid7``).
+    """
+    return run.created_at is not None and UUID(asked.ti_id).int >> 80 < int(run.created_at.timestamp() * 1000)
+
+
+def _is_settled_by_hand(asked: ClearRequest, run: LockedRun, failed: Try) -> bool:
+    """Whether a person has decided what becomes of the run, or of the failed task.
+
+    Airflow logs a request about a *task* before it checks the user's rights. So such a request counts only if the
+    task has that state, and came by it then. It checks the rights before it logs one about a *run*.
+    """
+    if failed.state == "success":
+        return True
+    # An ordinary failure is still `running` in the database while its callback runs: somebody has stopped this run.
+    if asked.fresh and run.state == failed.state == "failed":
+        return True
+    return any(
+        word.state in ("success", "failed") if word.of_run else _has_set(word, asked, failed)
+        for word in run.set_by_hand
+    )
+
+
+def _has_set(word: SetByHand, asked: ClearRequest, failed: Try) -> bool:
+    """Whether this request set the state of the failed task."""
+    mine = word.task_id in (None, asked.task_id) and word.map_index in (None, str(asked.map_index))
+    then = failed.end_date is not None and word.at <= failed.end_date <= word.at + _REQUEST
+    return mine and then and word.state == failed.state
+
+
+def _next_attempt(asked: ClearRequest, our_clears: Sequence[OurClear]) -> int:
+    """Return which attempt begins: Redis may have forgotten some, which the audit log still has.
+
+    A budget that began after the generation of our last clear has ended is a new one: a person has cleared the run.
+    """
+    if our_clears:
+        last = our_clears[0]
+        if asked.base <= last.generation + 1 and asked.attempt <= last.attempt:
+            return last.attempt + 1
+    return asked.attempt
+
+
+def _hopeless(asked: ClearRequest, run: LockedRun) -> str:
+    """Return why Airflow would not run what is cleared, or why nobody needs it, as a code; empty if neither."""
+    if run.is_paused:
+        return "dag_paused_by_failures" if run.is_paused_by_failures else "dag_paused"
+    if run.is_draining:
+        return "dag_draining"
+    if run.is_of_paused_backfill:
+        return "backfill_ended"
+    return "newer_run_succeeded" if asked.skip_if_newer_run and run.has_newer_success else ""

@@ -1,0 +1,97 @@
+"""Failed runs whose failure no callback has claimed: they are claimed from what Airflow's API says.
+
+A killed task calls nothing back, and Airflow may never call the Dag-level callback either. Then there is no claim.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+
+from dag_retry._airflow import section
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._redis.counter import AttemptCounter
+from dag_retry._redis.due import DueRuns
+from dag_retry._retry import TAG
+from dag_retry._types import Claim, FailedTry, RunRecord, Status
+from dag_retry.sweeper.failed_runs import FailedRun, FailedRuns
+
+log = logging.getLogger(__name__)
+
+
+class UnclaimedRuns:
+    """The runs that have failed without a claim.
+
+    :param api: Airflow's REST API.
+    :param counter: claims their failures.
+    :param due_runs: records that their failures are unclaimed.
+    :param grace: how long the callbacks of a failed run may take to come.
+    :param holder: who asks: host and process.
+    """
+
+    def __init__(
+        self, api: AirflowApi, counter: AttemptCounter, due_runs: DueRuns, *, grace: timedelta, holder: str
+    ) -> None:
+        self._api = api
+        self._counter = counter
+        self._due_runs = due_runs
+        self._grace = grace
+        self._holder = holder
+
+    def between(
+        self, since: datetime, until: datetime, known: Collection[str]
+    ) -> Iterator[tuple[FailedRun, Claim | None]]:
+        """Yield the runs that ended in an interval, with a claim of each failure; None if nobody left a policy.
+
+        :param since: the start of the interval.
+        :param until: the end of the interval.
+        :param known: the Dags that Redis knows. The Dags with our tag are added.
+        """
+        runs = FailedRuns(self._api.client)
+        for run in runs.between(since, until, {*known, *runs.tagged(TAG)}):
+            record = self._counter.read(run.dag_id, run.run_id)
+            if _is_in_hand(record, run) or self._was_ended_by_hand(run) or self._was_stranded(record, run):
+                continue
+            missed = self._due_runs.miss(
+                run.dag_id, run.run_id, queued_at=run.queued_ms, grace=self._grace, holder=self._holder
+            )
+            if missed:
+                yield run, self._claim(run)
+
+    def _was_ended_by_hand(self, run: FailedRun) -> bool:
+        """Return whether a person has ended the run. Nobody need retry the run then, nor be alarmed."""
+        return self._api.is_settled(run.dag_id, run.run_id, FailedTry(), since=run.queued_at)
+
+    def _was_stranded(self, record: RunRecord | None, run: FailedRun) -> bool:
+        """Queue a run that Airflow has left failed after our clear, and return whether this is such a run."""
+        if record is None or record.status is not Status.RETRYING:
+            return False
+        return self._api.queue_stranded(run.dag_id, run.run_id, record.failed_try)
+
+    def _claim(self, run: FailedRun) -> Claim | None:
+        """Claim a failure with the policy of the run's record, or else of the section."""
+        record = self._counter.read(run.dag_id, run.run_id)
+        max_attempts = (record and record.max_attempts) or section.configured("max_attempts")
+        failed_try = self._api.find_failed_try(run.dag_id, run.run_id)
+        if record is None or not max_attempts or failed_try is None:
+            return None
+        return self._counter.claim(
+            run.dag_id,
+            run.run_id,
+            generation=record.generation,
+            max_attempts=max_attempts,
+            holder=self._holder,
+            level="sweeper",
+            failed_try=failed_try,
+        )
+
+
+def _is_in_hand(record: RunRecord | None, run: FailedRun) -> bool:
+    """Return whether the record speaks of this failure: somebody holds the run, or the run's budget has ended.
+
+    ``lua/miss.lua`` decides. This spares Airflow a question about each of these runs.
+    """
+    if record is None:
+        return False
+    return record.due_at != 0 or (record.status is not Status.RETRYING and run.queued_ms <= record.updated_at)
