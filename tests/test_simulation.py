@@ -88,7 +88,7 @@ CASES = SMALL | (LARGE if "SEEDS" in os.environ else {})
 @pytest.mark.parametrize("case", CASES)
 def test_every_schedule(case: str, scripts: Scripts) -> None:
     tasks, cap, faults = CASES[case]
-    searched = exhaustively(Airflow(Flow(cap), scripts, cap), tasks, faults)
+    searched = exhaustively(Airflow(Flow(cap), scripts), tasks, faults)
     print(f"{case}: {searched.states:,} states, {searched.moves:,} moves")
 
 
@@ -122,7 +122,7 @@ SWEPT: dict[str, tuple[int, int, Faults, dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", SWEPT)
 def test_every_schedule_with_sweepers(case: str, scripts: Scripts) -> None:
     tasks, cap, faults, of_flow, of_airflow = SWEPT[case]
-    airflow = Airflow(Flow(cap, **of_flow), scripts, cap, sweeps=True, **of_airflow)
+    airflow = Airflow(Flow(cap, **of_flow), scripts, sweeps=True, **of_airflow)
     searched = exhaustively(airflow, 2 if "SEEDS" in os.environ else tasks, faults)
     print(f"{case}: {searched.states:,} states, {searched.moves:,} moves")
 
@@ -139,7 +139,7 @@ POLICIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("faults", [Faults(kill=1, api_after=1), Faults(manual_clear=1), Faults(loss=1, lost_reply=1)])
 def test_every_schedule_of_other_policies(policy: str, faults: Faults, scripts: Scripts) -> None:
     of_flow, of_airflow = POLICIES[policy]
-    searched = exhaustively(Airflow(Flow(2, **of_flow), scripts, 2, **of_airflow), 2, faults)
+    searched = exhaustively(Airflow(Flow(2, **of_flow), scripts, **of_airflow), 2, faults)
     print(f"{policy}: {searched.states:,} states, {searched.moves:,} moves")
 
 
@@ -148,7 +148,7 @@ def test_random_schedules(sweeps: bool, scripts: Scripts) -> None:
     of_sweepers = {"uncalled", "sweep", "miss"}
     kinds = [name for name in Faults._fields if not name.startswith("gap") and (sweeps or name not in of_sweepers)]
     policy: dict[str, Any] = {"delay": [timedelta(0), MINUTE]} if sweeps else {}
-    airflows = {cap: Airflow(Flow(cap, **policy), scripts, cap, sweeps=sweeps) for cap in (1, 2, 3)}
+    airflows = {cap: Airflow(Flow(cap, **policy), scripts, sweeps=sweeps) for cap in (1, 2, 3)}
     # With sweepers every minute that passes is new to the scripts: ten times slower.
     for seed in range(SEEDS // 20 if sweeps else SEEDS):
         choice = random.Random(seed)
@@ -175,7 +175,7 @@ def broken(airflow: Airflow, faults: Faults) -> str:
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_limits(limit: str, scripts: Scripts) -> None:
-    assert f"{limit}: {broken(Airflow(Flow(1), scripts, 1), LIMITS[limit])}" in BROKEN
+    assert f"{limit}: {broken(Airflow(Flow(1), scripts), LIMITS[limit])}" in BROKEN
 
 
 # Each rule of the scripts, taken out: the name on its line, what stands there instead, under which cap and faults.
@@ -292,14 +292,14 @@ def test_a_rule_of_the_scripts_taken_out_is_missed(rule: str, monkeypatch: pytes
     name, instead, cap, faults = RULES[rule]
     # That an index lies is found by itself; what is shown here is the promise.
     monkeypatch.setattr(Scripts, "_check", lambda *_: None)
-    assert f"{rule}: {broken(Airflow(Flow(cap), without(name, instead), cap), faults)}" in BROKEN
+    assert f"{rule}: {broken(Airflow(Flow(cap), without(name, instead)), faults)}" in BROKEN
 
 
 @pytest.mark.parametrize("rule", SWEPT_RULES)
 def test_a_rule_of_sweepers_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, instead, faults, of_flow, of_airflow = SWEPT_RULES[rule]
     monkeypatch.setattr(Scripts, "_check", lambda *_: None)
-    airflow = Airflow(Flow(1, **of_flow), without(name, instead), 1, sweeps=True, **of_airflow)
+    airflow = Airflow(Flow(1, **of_flow), without(name, instead), sweeps=True, **of_airflow)
     assert f"{rule}: {broken(airflow, faults)}" in BROKEN
 
 
@@ -309,4 +309,4 @@ def test_a_rule_of_the_callbacks_taken_out_is_missed(
 ) -> None:
     take_out, cap, faults = HABITS[rule]
     take_out(monkeypatch)
-    assert f"{rule}: {broken(Airflow(Flow(cap), scripts, cap), faults)}" in BROKEN
+    assert f"{rule}: {broken(Airflow(Flow(cap), scripts), faults)}" in BROKEN
