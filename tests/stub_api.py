@@ -53,6 +53,7 @@ class StubApi:
     clear_bodies: list[Any] = field(default_factory=list)
     note: str | None = None
     notes: list[str] = field(default_factory=list)
+    notes_status: int = 200
     clears: int = 0
     logins: int = 0
     token: str = "token-0"
@@ -100,6 +101,8 @@ class StubApi:
             return answer(200, {"event_logs": self.audit_log})
         if path == f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}":
             body = request.get_json(silent=True) or {}
+            if request.method == "PATCH" and "note" in body and self.notes_status != 200:
+                return answer(self.notes_status, {"detail": "no"})
             if request.method == "PATCH" and "note" in body:
                 self.note = body["note"]
                 self.notes.append(self.note)

@@ -384,11 +384,25 @@ class TestWeather:
             retry.on_failure(task_failed())
         assert (stub.clears, names(told), record(retry).reason) == (0, ["on_blocked"], "config")
 
-    def test_unknown_run_is_blocked(self, retry: DagRetry, stub: StubApi, told: Any) -> None:
+    def test_a_deleted_run_is_forgotten(
+        self, retry: DagRetry, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         stub.run_id = "another"
-        with pytest.raises(ClearRefused, match="404"):
-            retry.on_failure(task_failed())
-        assert (record(retry).reason, names(told)) == ("http_404", ["on_blocked"])
+        retry.on_failure(task_failed())
+        assert (retry.read("daily_load", "run"), names(told), stub.clears) == (None, [], 0)
+        assert "run 'run' of Dag 'daily_load' was deleted" in caplog.text
+
+    @pytest.mark.parametrize(("run_state", "ti_state"), [("failed", "failed"), ("success", "success")])
+    def test_what_a_person_decided_is_not_undone(
+        self, make: Any, stub: StubApi, told: Any, run_state: str, ti_state: str
+    ) -> None:
+        """Somebody set the state of the run, and its task failed while Airflow stopped it."""
+        retry = make(on_skipped=lambda context: told.append(("on_skipped", context["dag_retry"])))
+        stub.run_state, stub.ti_state = run_state, ti_state
+        retry.on_failure(task_failed())
+        assert (names(told), told[0][1].reason, stub.clears) == (["on_skipped"], "settled_by_hand", 0)
+        retry.on_failure(dag_failed())
+        assert (len(told), stub.clears) == (1, 0)
 
 
 class TestRedisAway:
@@ -647,7 +661,8 @@ class TestDagArgs:
         }
 
     @pytest.mark.parametrize(("level", "scope"), [("dag", "run"), ("both", "failed"), ("dag", "failed")])
-    def test_at_the_dag_level_tasks_only_judge(self, level: Any, scope: Any) -> None:
+    def test_at_the_dag_level_tasks_only_judge(self, deploy: Any, level: Any, scope: Any) -> None:
+        deploy(api_token="t")
         retry = DagRetry(scope=scope)
         assert retry.dag_args(level=level, default_args={"retries": 2}, tags=["sales", "dag-retry"]) == {
             "default_args": {"retries": 2, "on_failure_callback": [retry.judge]},
@@ -656,7 +671,12 @@ class TestDagArgs:
             "tags": ["sales", "dag-retry"],
         }
 
-    def test_failed_tasks_alone_are_not_for_the_task_level(self) -> None:
+    def test_without_credentials_only_whole_runs_are_cleared(self) -> None:
+        with pytest.raises(ConfigError, match="scope 'failed' and skip_if_newer_run: .* api_token"):
+            DagRetry(scope="failed", skip_if_newer_run=True)
+
+    def test_failed_tasks_alone_are_not_for_the_task_level(self, deploy: Any) -> None:
+        deploy(api_token="t")
         with pytest.raises(ConfigError, match="use level 'both' or 'dag'"):
             DagRetry(scope="failed").dag_args(level="task")
 

@@ -72,7 +72,7 @@ class Policy(NamedTuple):
 
         if not settings.has_credentials():
             raise ConfigError(
-                f"{' and '.join(wanted)} need credentials for Airflow's REST API, and there are none: set "
+                f"{' and '.join(wanted)}: this needs credentials for Airflow's REST API, and there are none. Set "
                 f"{section.named('api_token')} or {section.named('api_username')} and {section.named('api_password')}"
             )
 
