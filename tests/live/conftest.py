@@ -159,8 +159,14 @@ def airflow_3_2() -> Path:
     return environment("3.2", "apache-airflow==3.2.2", "2026-06-10T00:00:00Z")
 
 
-def environment(name: str, airflow: str, newest: str) -> Path:
-    """Return the interpreter of an older Airflow's environment, made once.
+@pytest.fixture(scope="package")
+def airflow_3_4() -> Path:
+    """The interpreter of a beta of Airflow 3.4, with this package beside it."""
+    return environment("3.4", "apache-airflow==3.4.0b2", "2026-11-20T00:00:00Z", "--prerelease=allow")
+
+
+def environment(name: str, airflow: str, newest: str, *options: str) -> Path:
+    """Return the interpreter of another Airflow's environment, made once.
 
     Its libraries are those of its day: today's FastAPI breaks the api-server of 3.2.
     """
@@ -172,7 +178,7 @@ def environment(name: str, airflow: str, newest: str) -> Path:
         subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
         install = [*uv, "pip", "install", "--quiet", "--python", str(python)]
         beside = ("redis", "requests", "psycopg2-binary", "asyncpg")
-        subprocess.run([*install, "--exclude-newer", newest, airflow, *beside], check=True, cwd=folder)
+        subprocess.run([*install, "--exclude-newer", newest, *options, airflow, *beside], check=True, cwd=folder)
         subprocess.run([*install, "--no-deps", "--editable", str(ROOT)], check=True, cwd=folder)
         ready.touch()
     return python
