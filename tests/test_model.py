@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import fakeredis
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from dag_retry import AttemptCounter, Claim, Verdict
+from dag_retry import AttemptCounter, Claim, FailedTry, Verdict
 from dag_retry._redis.due import DueRuns
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
@@ -36,12 +36,25 @@ class Model:
     open: bool
     """A claim that is not confirmed, or an ending that was not told."""
     overdue: bool = False
-    cancelled: bool = False
+    reason: str = ""
+    """Where it decides something: of `waiting` and `skipped`."""
     lost: int = 0
+    started: int = 0
+    """When the run began, and its failed try with it; 0 if unknown."""
+    tried: int = 0
+
+    @property
+    def settled(self) -> bool:
+        return self.status == "skipped" and self.reason in ("settled_by_hand", "run_succeeded")
+
+
+def moment(place: int) -> datetime:
+    """Return when the run began in that place of its history."""
+    return datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=place)
 
 
 class Rules(RuleBasedStateMachine):
-    """Airflow's generation only grows; callbacks of any generation so far may come at any time."""
+    """Airflow's generation only grows, but for a run made anew; callbacks of any generation may come at any time."""
 
     claims: Bundle[Claim] = Bundle("claims")
     client: Any
@@ -53,10 +66,11 @@ class Rules(RuleBasedStateMachine):
         self.due = DueRuns(self.client)
         self.interventions = Interventions(self.client)
         self.cap = cap
-        self.generation = 0
+        self.generations = [0]
+        """The generation after each clear, and of each run made anew: one more second has passed then."""
         self.model: Model | None = None
         self.cleared: list[int] = []
-        """The generation of every clear that a claim entitled to."""
+        """The place in `generations` of every clear that a claim entitled to."""
         self.number = 0
 
     @rule(
@@ -67,10 +81,11 @@ class Rules(RuleBasedStateMachine):
         how=st.sampled_from(["at once", "at once", "delayed", "skipped"]),
     )
     def claim(self, back: int, takeover: bool, level: Any, how: str) -> Any:
-        generation = max(0, self.generation - back)
+        place = max(0, len(self.generations) - 1 - back)
+        generation = self.generations[place]
         self.number += 1
         claim_id = str(self.number)
-        expected = self.expect(generation, takeover, level, claim_id, how)
+        expected = self.expect(place, takeover, level, claim_id, how)
         answer = self.counter.claim(
             *RUN,
             generation=generation,
@@ -78,6 +93,8 @@ class Rules(RuleBasedStateMachine):
             claim_id=claim_id,
             takeover=takeover,
             level=level,
+            failed_try=FailedTry("t", -1, f"{place:08x}-0000-7000-8000-000000000000"),
+            run_started=moment(place),
             delays=[timedelta(hours=1)] if how == "delayed" else [],
             skip="disabled" if how == "skipped" else "",
         )
@@ -88,8 +105,12 @@ class Rules(RuleBasedStateMachine):
         self.model.lost += 1
         return multiple()
 
-    def expect(self, generation: int, takeover: bool, level: str, claim_id: str, how: str) -> tuple[str, int]:
-        model = self.model
+    def expect(self, place: int, takeover: bool, level: str, claim_id: str, how: str) -> tuple[str, int]:
+        model, generation, began = self.model, self.generations[place], place + 1
+        if model and 0 < model.started < began > model.tried and generation <= model.generation:
+            model = None  # of another run
+        if model and model.generation < 0:
+            model.generation, model.level, model.started, model.tried = generation, level, began, began
         if model and generation < model.generation:
             return ("lost", model.attempt)
         if model and generation == model.generation and model.status != "unclaimed":
@@ -105,13 +126,16 @@ class Rules(RuleBasedStateMachine):
             status, attempt = "waiting" if how == "delayed" else "claimed", used + 1
         else:
             status, attempt = "exhausted" if used >= self.cap else "skipped", max(attempt, min(used, self.cap))
-        self.model = Model(status, generation, base, attempt, claim_id, level, open=True)
+        reason = {"skipped": "disabled", "waiting": "claimed"}.get(status, "")
+        self.model = Model(status, generation, base, attempt, claim_id, level, True, reason=reason)
+        self.model.started = self.model.tried = began
         return ("won" if status in ("waiting", "claimed") else status, attempt)
 
     def taken(self, model: Model, level: str, claim_id: str) -> str:
         model.claim_id, model.level, model.overdue = claim_id, level, False
         if model.status in ("exhausted", "skipped"):
             return model.status
+        model.reason = "due" if model.status == "waiting" else "taken_over"
         model.status = "claimed"
         return "won"
 
@@ -139,7 +163,7 @@ class Rules(RuleBasedStateMachine):
         if found:
             generation, base, attempt = (model.generation + 1, model.base, model.attempt) if model else (0, 0, 0)
             # Airflow may be further: a person may have cleared the run more than once.
-            self.generation = max(self.generation, generation)
+            self.moves_on(max(self.generations[-1], generation))
             self.model = Model("unclaimed", generation, base, attempt, "", "sweeper", open=False)
 
     def holds(self, claim: Claim, *statuses: str) -> bool:
@@ -168,11 +192,15 @@ class Rules(RuleBasedStateMachine):
         assert self.counter.renew(claim) == holder
         if holder and self.model:
             self.model.overdue = False
-            if claim.generation == self.generation:
-                self.cleared.append(self.generation)
-                self.generation += 1
+            if claim.generation == self.generations[-1]:
+                self.cleared.append(len(self.generations))
+                self.moves_on(claim.generation + 1)
             assert self.counter.confirm(claim)
             self.model.status, self.model.open = "retrying", False
+
+    def moves_on(self, generation: int) -> None:
+        if generation != self.generations[-1]:
+            self.generations.append(generation)
 
     @rule(claim=claims)
     def confirm_late(self, claim: Claim) -> None:
@@ -185,11 +213,35 @@ class Rules(RuleBasedStateMachine):
         if self.holds(claim, "claimed") and self.model:
             self.model.status, self.model.overdue = "blocked", False
 
-    @rule(claim=claims)
-    def skip(self, claim: Claim) -> None:
-        assert self.counter.skip(claim, reason="dag_paused") == self.holds(claim, "claimed", "skipped")
+    @rule(claim=claims, reason=st.sampled_from(["backfill_ended", "settled_by_hand"]))
+    def skip(self, claim: Claim, reason: str) -> None:
+        assert self.counter.skip(claim, reason=reason) == self.holds(claim, "claimed", "skipped")
         if self.holds(claim, "claimed") and self.model:
-            self.model.status, self.model.overdue = "skipped", False
+            self.model.status, self.model.reason, self.model.overdue = "skipped", reason, False
+
+    @rule(claim=claims)
+    def exhaust(self, claim: Claim) -> None:
+        """Airflow's audit log knows of all attempts."""
+        most = claim.max_attempts
+        found = self.counter.exhaust(claim, reason="audit_log", attempt=most)
+        assert found == self.holds(claim, "claimed", "exhausted")
+        if self.holds(claim, "claimed") and self.model:
+            self.model.status, self.model.attempt, self.model.overdue = "exhausted", most, False
+
+    @rule(claim=claims, reason=st.sampled_from(["dag_paused", "needs_sweeper"]))
+    def postpone(self, claim: Claim, reason: str) -> None:
+        before = self.model and (self.model.status, self.model.reason)
+        postponed = self.holds(claim, "claimed") or (self.holds(claim, "waiting") and before == ("waiting", reason))
+        assert self.counter.postpone(claim, reason=reason, pause=timedelta(hours=1)) == postponed
+        if self.holds(claim, "claimed") and self.model:
+            self.model.status, self.model.reason, self.model.overdue = "waiting", reason, False
+
+    @rule(claim=claims)
+    def forget(self, claim: Claim) -> None:
+        """The holder finds that the run was deleted."""
+        assert self.counter.forget(claim) == (self.model is None or self.holds(claim, "claimed"))
+        if self.holds(claim, "claimed"):
+            self.model = None
 
     @rule(claim=consumes(claims))
     def acknowledge(self, claim: Claim) -> None:
@@ -208,16 +260,33 @@ class Rules(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 1), known=st.booleans())
     def succeed(self, back: int, known: bool) -> None:
-        generation = max(0, self.generation - back)
+        place = max(0, len(self.generations) - 1 - back)
+        generation = self.generations[place]
         model = self.model
+        least = model.generation + (model.status == "retrying") if model else 0
         if model and not known:
-            generation = model.generation + (model.status == "retrying")
-        ended = self.counter.succeed(*RUN, generation=generation if known else None)
-        if not model or generation < model.generation:
+            generation = least
+        ended = self.counter.succeed(
+            *RUN, generation=generation if known else None, run_started=moment(place) if known else None
+        )
+        if not model or generation < least:
             assert ended is None
             return
-        assert (ended is not None) == (model.status != "succeeded" or generation == model.generation)
-        model.status, model.generation, model.open, model.overdue = "succeeded", generation, False, False
+        uncleared = generation == model.generation or model.generation < 0
+        if model.status == "succeeded":
+            assert (ended is not None) == (generation == model.generation)
+        elif uncleared and (model.status in ("waiting", "claimed") or model.reason == "cancelled"):
+            assert ended is None
+            model.status, model.reason, model.claim_id = "skipped", "run_succeeded", ""
+        elif uncleared and model.status != "unclaimed":
+            assert ended is None
+            return
+        else:
+            assert ended is not None
+            model.status, model.reason = "succeeded", ""
+        if generation > model.generation:
+            model.started = place + 1 if known else 0
+        model.generation, model.open, model.overdue = generation, False, False
 
     @rule()
     def hasten(self) -> None:
@@ -229,11 +298,21 @@ class Rules(RuleBasedStateMachine):
     @rule()
     def cancel(self) -> None:
         model = self.model
-        to_come = model is not None and model.status in ("waiting", "claimed")
-        cancelled = model is not None and model.status == "skipped" and model.cancelled
+        to_come = model is None or model.status in ("waiting", "claimed", "retrying")
+        cancelled = model is not None and model.status == "skipped" and model.reason == "cancelled"
         assert self.interventions.cancel(*RUN) == (to_come or cancelled)
-        if to_come and model:
-            model.status, model.claim_id, model.cancelled, model.open, model.overdue = "skipped", "", True, False, False
+        if not model:
+            self.model = model = Model("skipped", -1, 0, 0, "", "", open=False)
+        elif model.status == "retrying":
+            model.generation, model.started = model.generation + 1, 0
+        if to_come:
+            model.status, model.reason, model.claim_id, model.open, model.overdue = (
+                "skipped",
+                "cancelled",
+                "",
+                False,
+                False,
+            )
 
     @rule()
     def reset(self) -> None:
@@ -241,11 +320,16 @@ class Rules(RuleBasedStateMachine):
         assert self.interventions.reset(*RUN) == (model is not None)
         if model:
             to_come = model.status in ("waiting", "claimed") or (model.status == "blocked" and model.open)
-            model.base, model.attempt = model.generation + (not to_come), int(to_come)
+            model.base = model.generation + (2 if model.status in ("claimed", "retrying") else 1)
+            model.attempt = int(to_come)
 
     @rule()
     def person_clears(self) -> None:
-        self.generation += 1
+        self.moves_on(self.generations[-1] + 1)
+
+    @rule()
+    def person_makes_the_run_anew(self) -> None:
+        self.generations.append(0)
 
     @rule()
     def redis_loses_everything(self) -> None:
@@ -268,6 +352,7 @@ class Rules(RuleBasedStateMachine):
             assert (record.due_at != 0) == model.open
             assert not model.open or self.client.zscore(KEYS.index("active"), ":".join(RUN)) == record.due_at
             assert record.attempt <= record.max_attempts
+            assert record.run_started == (int(moment(model.started - 1).timestamp() * 1000) if model.started else 0)
 
     @invariant()
     def keys_are_as_the_model_has_them(self) -> None:
@@ -281,7 +366,10 @@ class Rules(RuleBasedStateMachine):
             active, attention, *ttls = pipeline.execute()
         assert -1 not in ttls
         assert (active is not None) == (is_open or status == "retrying")
-        assert (attention is not None) == (status in ("exhausted", "blocked", "skipped", "unclaimed"))
+        needs_human = status in ("exhausted", "blocked", "skipped", "unclaimed")
+        if self.model and (self.model.settled or self.model.generation < 0):
+            needs_human = False
+        assert (attention is not None) == needs_human
 
 
 @pytest.mark.parametrize("kind", ["fakeredis", "redis"])

@@ -31,15 +31,15 @@ _MS = timedelta(milliseconds=1)
 Section: TypeAlias = Literal["attention", "active", "recent"]
 
 # The statuses of each section. Without a filter, `recent` shows runs in every status. A run whose ending was not told
-# yet is in the index `active` too, and the page shows it in `attention`.
+# yet is in the index `active` too, and the page shows it in `attention`. A skipped run that needs no human is in `recent`.
 _HELD: dict[Section, frozenset[str]] = {
     "attention": frozenset({"exhausted", "blocked", "skipped", "unclaimed"}),
     "active": frozenset({"waiting", "claimed", "retrying"}),
-    "recent": frozenset({"succeeded"}),
+    "recent": frozenset({"succeeded", "skipped"}),
 }
 
 # The statuses that the recovery rate counts together.
-_OUTCOMES = {"active": _HELD["active"], "attention": _HELD["attention"], "succeeded": _HELD["recent"]}
+_OUTCOMES = {"active": _HELD["active"], "attention": _HELD["attention"], "succeeded": {"succeeded"}}
 
 Row = dict[str, Any]
 
@@ -72,7 +72,6 @@ class Board:
         now = self._overview.now()
         late = now - OVERDUE // _MS
         read = partial(self._overview.runs, dag_ids=dag_ids, limit=limit)
-        # A status belongs to one section.
         wanted = {name for name, held in _HELD.items() if status is None or status in held}
         pages: dict[str, Page] = dict.fromkeys(_HELD, Page([], None))
         for name in wanted:

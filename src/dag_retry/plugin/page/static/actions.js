@@ -22,8 +22,8 @@ const ACTIONS = {
   },
   cancel: {
     text: "Cancel",
-    of: (row) => ["waiting", "claimed"].includes(row.status),
-    about: "The next attempt is cancelled. The run stays failed until somebody clears it.",
+    of: (row) => ["waiting", "claimed", "retrying"].includes(row.status),
+    about: "The next attempt is cancelled. A failed run stays failed until somebody clears it.",
     act: (row) => change("cancel", row),
     done: "The next attempt is cancelled.",
   },

@@ -26,6 +26,8 @@ const TOLD = {
   skipped: (event) => ["failed", event.reason === "cancelled" ? told(el("b", {}, "Cancelled"), " by ", el("b", {}, event.holder || "hand")) : told(failedTask(event), " failed: ", el("b", {}, "not retried"), `, ${event.why}`)],
   unclaimed: (event) => ["failed", told(el("b", {}, "Missed"), `: ${event.why}`)],
   unconfirmed: () => ["cleared", told("Cleared, but not recorded: the winner may have died after the clear")],
+  postponed: (event) => ["", told("Waits for a sweeper", event.why && `: ${event.why}`)],
+  gone: () => ["", told("The run was deleted, and its record with it")],
   hastened: (event) => ["by-hand", told("Made due at once, by ", el("b", {}, event.holder || "hand"))],
   reset: (event) => ["by-hand", told("Attempts counted anew, by ", el("b", {}, event.holder || "hand"))],
   by_hand: (event) => ["by-hand", told("Cleared by ", el("b", {}, event.who ?? "hand"))],
@@ -47,7 +49,7 @@ function timeline({ row, events, by_hand: known, airflow }) {
       lines.push({ event: "by_hand", ...(at >= 0 ? named.splice(at, 1)[0] : {}) });
     }
   };
-  let next = events.length ? events[0].generation : 0; // the generation after the clears so far
+  let next = Math.max(0, events[0]?.generation ?? 0); // the generation after the clears so far; -1: cancelled before a failure
   let open = false; // whether a claim was won whose clear was not confirmed
   for (const event of events) {
     if (event.event === "lost") {

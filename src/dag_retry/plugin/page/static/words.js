@@ -24,7 +24,7 @@ export function task(of) {
 export function handled(row) {
   if (!row.airflow || !NEEDS_HUMAN.includes(row.status)) return null;
   if (row.airflow.state === "success") return "succeeded since";
-  if (row.airflow.clear_number > row.generation) return `cleared by hand, ${row.airflow.state}`;
+  if (row.generation >= 0 && row.airflow.clear_number > row.generation) return `cleared by hand, ${row.airflow.state}`;
   return null;
 }
 
