@@ -78,6 +78,22 @@ def test_log_in_see_the_run_act_see_the_change(site: Site, log_in: Window) -> No
     expect(page.locator("#timeline > li[data-kind='by-hand']")).to_contain_text("Cleared by editor")
 
 
+def test_only_a_failed_run_is_cleared(site: Site, log_in: Window) -> None:
+    """Somebody marks the run success while another person is asked whether to retry the run."""
+    site.exhausted("page_public", "marked")
+    page = log_in("editor")
+    gave_up = row(page, "attention", "page_public", "marked")
+    gave_up.get_by_role("button", name="Retry").click()
+    site.live.airflow.call("PATCH", "/dags/page_public/dagRuns/marked", {"state": "success"})
+    page.locator("dialog").get_by_role("button", name="Retry").click()
+
+    expect(page.locator(".toast")).to_contain_text("Nothing was cleared: Airflow has the run as success")
+    expect(gave_up).to_contain_text("succeeded since")
+    expect(gave_up.get_by_role("button", name="Reset")).to_be_visible()
+    expect(gave_up.get_by_role("button", name="Retry")).to_have_count(0)
+    assert site.live.airflow.dag_run("page_public", "marked").clear_number == 1
+
+
 def test_html_is_text(site: Site, log_in: Window) -> None:
     """A run id and an exception's name full of HTML; all that Airflow takes in an id.
 
