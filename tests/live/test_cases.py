@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from dag_retry import AttemptCounter
+from dag_retry._redis.interventions import Interventions
 from dag_retry.cli import main
 from dag_retry.sweeper.sweeper import Sweeper
 from tests.airflow_server import Run
@@ -185,7 +185,7 @@ def test_a_run_of_a_cancelled_backfill(live: Live) -> None:
 
     live.airflow.wait(dag_id, run_id, until=waits, steady=0)
     live.airflow.call("PUT", f"/backfills/{backfill['id']}/cancel")
-    assert AttemptCounter(live.client).hasten(dag_id, run_id)
+    assert Interventions(live.client).hasten(dag_id, run_id)
     assert swept(live, dag_id, run_id, "failed", "skipped").clear_number == 0
     assert live.record(dag_id, run_id)["reason"] == "backfill_ended"
     note = live.airflow.call("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")["note"]

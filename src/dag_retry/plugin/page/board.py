@@ -16,6 +16,7 @@ from dag_retry._reasons import reason_of
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
 from dag_retry._types import RunRecord, Status
+from dag_retry.plugin.clear.messages import EVENT
 from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
 
@@ -26,14 +27,15 @@ STILL_QUEUED = timedelta(minutes=5)
 WINDOW = timedelta(days=30)
 """The recovery rate counts the runs that have an event in this time. Redis keeps the newest 10,000 events."""
 
-# The events of a clear in Airflow's audit log. They are the names of the endpoints.
-_CLEARS = ("clear_dag_run", "post_clear_task_instances")
+# The events of a clear in Airflow's audit log: the names of its endpoints, and that of our route.
+_CLEARS = ("clear_dag_run", "post_clear_task_instances", EVENT)
 _MS = timedelta(milliseconds=1)
 
 Section: TypeAlias = Literal["attention", "active", "recent"]
 
 # The statuses of each section. Without a filter, `recent` shows runs in every status. A run whose ending was not told
-# yet is in the index `active` too, and the page shows it in `attention`. A skipped run that needs no human is in `recent`.
+# yet is in the index `active` too, and the page shows it in `attention`. A skipped run that needs no human is in
+# `recent`.
 _HELD: dict[Section, frozenset[str]] = {
     "attention": frozenset({"exhausted", "blocked", "skipped", "unclaimed"}),
     "active": frozenset({"waiting", "claimed", "retrying"}),
@@ -162,13 +164,13 @@ class Board:
 
     def _clears_by_hand(self, dag_id: str, run_id: str, events: Collection[Event]) -> list[Row]:
         found = self._session.execute(
-            select(Log.dttm, Log.owner)
+            select(Log.dttm, Log.owner, Log.event)
             .where(Log.dag_id == dag_id, Log.run_id == run_id, Log.event.in_(_CLEARS))
             .order_by(Log.dttm.desc())
             .limit(100)
         )
-        clears = [Clear(int(at.timestamp() * 1000), who) for at, who in found if at]
-        return [clear._asdict() for clear in by_hand(clears, events)]
+        clears = [Clear(int(at.timestamp() * 1000), who, event == EVENT) for at, who, event in found if at]
+        return [{"at": clear.at, "who": clear.who} for clear in by_hand(clears, events)]
 
 
 def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int) -> Row:
