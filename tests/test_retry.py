@@ -28,6 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
+from dag_retry._callback.failure import Failure
 from tests.contexts import NOW, dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
 from tests.stub_api import StubApi, after, before
@@ -625,6 +626,12 @@ class TestContext:
     def test_names_the_run(self, retry: DagRetry) -> None:
         with pytest.raises(ContextError, match="'run'.*'daily_load'"):
             retry.on_failure(without_run("task_failure"))
+
+    def test_tells_when_the_run_began(self) -> None:
+        context = task_failed()
+        assert Failure.of(context).run_started is None
+        context["dag_run"].start_date = NOW
+        assert Failure.of(context).run_started == NOW
 
 
 class TestDagArgs:

@@ -20,6 +20,8 @@ class Failure(NamedTuple):
     :param tasks_ended: whether every task of the run has ended, so that no task-level callback is alive.
     :param failed_try: the try that failed.
     :param run_after: the run could not begin, and so not fail, earlier (`DagRun.get_queued_dag_runs_to_set_running`).
+    :param run_started: when the run began (``dag_run.start_date``). A clear of a run that has ended moves this
+        (``clear_task_instances``).
     :param heartbeat_timeout: whether the task's worker fell silent, and the dag processor calls back for it. Its
         context describes *now*, not the failure: the run may have been cleared since, and the task may begin a new try.
     :param try_number: the number of the failed try.
@@ -33,6 +35,7 @@ class Failure(NamedTuple):
     tasks_ended: bool
     failed_try: FailedTry
     run_after: datetime | None
+    run_started: datetime | None
     heartbeat_timeout: bool
     try_number: int
     skip: Literal["task_retries_left", "teardown"] | None
@@ -73,6 +76,7 @@ class Failure(NamedTuple):
                 error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
             ),
             run_after=getattr(dag_run, "run_after", None),
+            run_started=getattr(dag_run, "start_date", None),
             heartbeat_timeout=heartbeat_timeout,
             try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,
