@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dag_retry._airflow import sdk, section
 from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
+from dag_retry._policy import dag_level
 from dag_retry._policy.conditions import Conditions, Kind
 from dag_retry._policy.delays import Delay, Delays
 from dag_retry._policy.hooks import Context, Hook, Hooks, listed
@@ -126,8 +127,9 @@ class DagRetry:
     def dag_args(self, *, level: Level = "both", **dag_kwargs: Any) -> dict[str, Any]:
         """Return the keyword arguments of a Dag, with our callbacks before its own, and with the tag ``dag-retry``.
 
-        :param level: ``both`` clears the run at the first failure, and retries killed tasks too; ``dag`` waits until
-            all branches have ended, for Dags in which a run may succeed although a task failed; ``task`` leaves
+        :param level: ``both`` clears the run at the first failure by which the run is certainly lost, if no teardown is
+            still to come, and leaves other failures and killed tasks to the Dag level; ``dag`` waits until all
+            branches have ended; ``task`` clears at any failure, even if the run might still have succeeded, and leaves
             killed tasks alone.
         :param dag_kwargs: the Dag's own arguments. If tasks clear the run, ``retry_delay`` of the ``default_args`` is 0
             unless given: a task that clears its own run waits that long before it starts again.
@@ -150,6 +152,7 @@ class DagRetry:
         arguments["tags"] = [*(tag for tag in arguments.get("tags") or () if tag != TAG), TAG]
         return _attached(arguments, "on_success_callback", self.on_success)
 
+    @dag_level.retries_dag_runs
     def on_failure(self, context: Context) -> None:
         """Claim a failure, and retry the run if the claim is won: the ``on_failure_callback`` of tasks and of Dags.
 

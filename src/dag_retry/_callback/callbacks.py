@@ -68,7 +68,7 @@ class Callbacks:
             _log_nothing(run, failure.skip)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
-        if not skip and not (clears and (policy.scope == "run" or context.get("reason"))):
+        if not skip and not (clears and policy.clears_now(failure, context)):
             log.info("Dag retry: %s: this callback leaves the failure to the Dag level.", run)
             return
         budget = self._time_budget(failure.level)
