@@ -140,3 +140,29 @@ class TestLevels:
 
 def standing(record: RunRecord | None) -> tuple[Status, str] | None:
     return record and (record.status, record.reason)
+
+
+class TestUnknownTry:
+    """Contexts in which Airflow tells the run, but not its generation."""
+
+    def without_run(self, context: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in context.items() if name != "dag_run"}
+
+    def test_a_task_that_its_trigger_ended_is_left_to_the_dag_level(
+        self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for level in ("both", "dag"):
+            call(self.without_run(failed(pipeline(**make().dag_args(level=level)), "needed")))
+        assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
+        assert caplog.text.count("This callback leaves the failure to the Dag level") == 2
+        assert stub.seen == []
+
+    def test_or_to_a_sweeper(self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture) -> None:
+        dag = pipeline(**make().dag_args(level="task"))
+        call(self.without_run(failed(dag, "needed")))
+        dag = pipeline(**make().dag_args())
+        call({"dag": dag, "run_id": "run", "reason": "task_failure"})
+        assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+        assert caplog.text.count("A sweeper finds the failed run by Airflow's API, and retries it.") == 2
+        assert caplog.text.count("run 'run' of Dag 'daily_load' failed") == 2
+        assert stub.seen == []

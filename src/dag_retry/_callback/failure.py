@@ -10,6 +10,34 @@ from dag_retry._errors import ContextError
 from dag_retry._types import FailedTry
 
 
+class UnknownTry(NamedTuple):
+    """A failure of which Airflow tells the run, but neither its generation nor the try that failed.
+
+    Nothing can be claimed for such a failure. Airflow tells so little to a callback of a Dag if its run has no FAILED
+    task (`produce_dag_callback`), and to a callback of a task that its trigger ended (`TaskFailedEvent`).
+
+    :param dag_id: the Dag.
+    :param run_id: the Dag run.
+    :param level: whose callback this is: ``task`` or ``dag``.
+    """
+
+    dag_id: str
+    run_id: str
+    level: Literal["task", "dag"]
+
+    @classmethod
+    def of(cls, context: Any) -> UnknownTry | None:
+        """Read a context. Return None if the context tells more, or if Airflow gives no such context.
+
+        :param context: what was given to a failure callback of a task or a Dag.
+        """
+        known = context if isinstance(context, Mapping) else {}
+        dag_id, run_id = getattr(known.get("dag"), "dag_id", None), known.get("run_id")
+        if known.get("dag_run") is not None or not isinstance(dag_id, str) or not isinstance(run_id, str):
+            return None
+        return cls(dag_id, run_id, "task" if known.get("reason") is None else "dag")
+
+
 class Failure(NamedTuple):
     """One failure, as Airflow tells it to a callback.
 
@@ -88,14 +116,11 @@ def _run_of(context: Mapping[str, Any]) -> Any:
 
     :raises ContextError: the context has none.
     """
-    known = context if isinstance(context, Mapping) else {}
-    dag_run = known.get("dag_run")
+    dag_run = context.get("dag_run") if isinstance(context, Mapping) else None
     if dag_run is None:
-        # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
         raise ContextError(
-            f"the callback's context has no dag_run (run_id: {known.get('run_id')!r}, Dag: "
-            f"{getattr(known.get('dag'), 'dag_id', None)!r}), so nothing was retried. If Airflow called the callback, "
-            "clear the run by hand. If your code did, attach it instead: on_failure_callback=retry.on_failure."
+            "the callback's context has no dag_run, so nothing was retried. Let Airflow call the callback: attach it "
+            "with on_failure_callback=retry.on_failure"
         )
     return dag_run
 
