@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.contexts import dag_failed, heartbeat_timeout, ti
 from tests.stub_api import StubApi
 
 LEFT = "this callback leaves the failure to the Dag level"
+PAST = {"retries": 0, "depends_on_past": True}
 
 
 @pytest.fixture
@@ -140,6 +142,63 @@ class TestLevels:
 
 def standing(record: RunRecord | None) -> tuple[Status, str] | None:
     return record and (record.status, record.reason)
+
+
+class TestDependsOnPast:
+    """With ``max_active_runs=1`` a run that is cleared after its end waits for the next run, and that for it."""
+
+    @pytest.mark.parametrize(
+        ("options", "level", "context"),
+        [
+            ({}, "dag", dag_failed()),
+            ({}, "both", dag_failed()),
+            ({}, "both", heartbeat_timeout()),
+            ({"delay": timedelta(seconds=30)}, "both", None),
+            ({"delay": timedelta(seconds=30)}, "task", None),
+            ({"scope": "failed"}, "both", dag_failed()),
+        ],
+    )
+    def test_no_clear_after_the_end(self, make: Any, stub: StubApi, options: Any, level: Any, context: Any) -> None:
+        retry = make(**options)
+        dag = pipeline(max_active_runs=1, **retry.dag_args(level=level, default_args=PAST))
+        call(of(dag, context, "needed") if context else failed(dag, "needed"))
+        assert stub.clears == 0
+        assert standing(retry.read("daily_load", "run")) == (Status.SKIPPED, "depends_on_past")
+
+    @pytest.mark.parametrize("level", ["both", "task"])
+    def test_a_task_clears_the_run_while_it_lasts(self, make: Any, stub: StubApi, level: Any) -> None:
+        call(failed(pipeline(max_active_runs=1, **make().dag_args(level=level, default_args=PAST)), "needed"))
+        assert stub.clears == 1
+
+    @pytest.mark.parametrize(("most", "defaults"), [(2, PAST), (1, {"retries": 0})])
+    def test_others_are_cleared(self, make: Any, stub: StubApi, most: int, defaults: Any) -> None:
+        call(of(pipeline(max_active_runs=most, **make().dag_args(level="dag", default_args=defaults)), dag_failed()))
+        assert stub.clears == 1
+
+    @pytest.mark.parametrize(
+        ("options", "level", "warns"),
+        [
+            ({}, "both", False),
+            ({}, "task", False),
+            ({"delay": timedelta(0)}, "both", False),
+            ({}, "dag", True),
+            ({"scope": "failed"}, "both", True),
+            ({"delay": timedelta(seconds=30)}, "both", True),
+            ({"delay": [timedelta(0), timedelta(seconds=30)]}, "task", True),
+            ({"jitter": timedelta(seconds=30)}, "both", True),
+            ({"delay": lambda attempt: attempt * timedelta(seconds=30)}, "both", True),
+        ],
+    )
+    @pytest.mark.parametrize("past", ["depends_on_past", "wait_for_downstream"])
+    def test_the_dags_file_says_so(
+        self, options: Any, level: Any, past: str, warns: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        DagRetry(**options).dag_args(level=level, max_active_runs=1, default_args={past: True})
+        assert ("Set max_active_runs to 2 or more" in caplog.text) is warns
+        caplog.clear()
+        DagRetry(**options).dag_args(level=level, max_active_runs=2, default_args={past: True})
+        DagRetry(**options).dag_args(level=level, max_active_runs=1)
+        assert caplog.text == ""
 
 
 class TestUnknownTry:

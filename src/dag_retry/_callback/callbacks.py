@@ -75,6 +75,8 @@ class Callbacks:
         if not skip and not (clears and policy.clears_now(failure, context)):
             log.info("Dag retry: %s: this callback leaves the failure to the Dag level.", run)
             return
+        if not skip and (failure.level == "dag" or any(delays)) and dag_level.clear_waits_for_ever(context["dag"]):
+            skip, delays = "depends_on_past", []
         budget = self._time_budget(failure.level)
         deadline = Deadline(without_redis(budget))
         with ExitStack() as stack:

@@ -28,3 +28,14 @@ def is_attached(dag: Any) -> bool:
     return any(
         getattr(each, _MARK, False) for each in (callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])
     )
+
+
+def clear_waits_for_ever(dag: Any) -> bool:
+    """Return whether a run that is cleared after its end can't begin again.
+
+    The cleared run is queued, for ``max_active_runs=1`` allows only one run, and that is the next one by then. The next
+    run waits for a task of the cleared run (``depends_on_past``, which ``wait_for_downstream`` sets too).
+
+    :param dag: the Dag, as its file made it; of anything else nothing is known.
+    """
+    return getattr(dag, "max_active_runs", None) == 1 and any(task.depends_on_past for task in dag.tasks)
