@@ -28,6 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
+from dag_retry._callback.failure import Failure
 from dag_retry._redis.interventions import Interventions
 from tests.contexts import NOW, dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
@@ -622,7 +623,7 @@ class TestContext:
         [
             {},
             None,
-            without_run("task_failure"),
+            {"run_id": "run"},
             task_failed() | {"ti": None},
             task_failed() | {"dag_run": SimpleNamespace(dag_id="d", run_id="r")},
             task_failed() | {"dag_run": SimpleNamespace(dag_id="d", run_id="r", clear_number=None)},
@@ -631,7 +632,7 @@ class TestContext:
     def test_without_what_the_fence_needs(
         self, retry: DagRetry, client: Any, stub: StubApi, caplog: pytest.LogCaptureFixture, context: Any
     ) -> None:
-        with pytest.raises(ContextError, match="hand"):
+        with pytest.raises(ContextError, match="by hand|attach it"):
             retry.on_failure(context)
         assert "context has no" in caplog.text
         assert stub.seen == []
@@ -639,7 +640,13 @@ class TestContext:
 
     def test_names_the_run(self, retry: DagRetry) -> None:
         with pytest.raises(ContextError, match="'run'.*'daily_load'"):
-            retry.on_failure(without_run("task_failure"))
+            retry.on_failure(task_failed() | {"ti": None})
+
+    def test_tells_when_the_run_began(self) -> None:
+        context = task_failed()
+        assert Failure.of(context).run_started is None
+        context["dag_run"].start_date = NOW
+        assert Failure.of(context).run_started == NOW
 
 
 class TestDagArgs:

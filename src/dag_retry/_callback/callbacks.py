@@ -12,11 +12,12 @@ from typing import Literal
 from dag_retry._airflow import sdk
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
-from dag_retry._callback.failure import Failure
+from dag_retry._callback.failure import Failure, UnknownTry
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
 from dag_retry._callback.verdict import act
 from dag_retry._errors import ConfigError, CounterError, DagRetryError
+from dag_retry._policy import dag_level
 from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
 from dag_retry._redis.counter import AttemptCounter, MissingRecord
@@ -60,6 +61,9 @@ class Callbacks:
         :param clears: whether this callback may clear the run. If not, it claims only failures that are not retried.
         :raises DagRetryError: what went wrong, after it was logged.
         """
+        if unknown := UnknownTry.of(context):
+            _leave(unknown, context)
+            return
         with _logged("%s"):
             failure = Failure.of(context)
         run = describe_run(failure.dag_id, failure.run_id)
@@ -67,9 +71,11 @@ class Callbacks:
             _log_nothing(run, failure.skip)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
-        if not skip and not (clears and (policy.scope == "run" or context.get("reason"))):
+        if not skip and not (clears and policy.clears_now(failure, context)):
             log.info("Dag retry: %s: this callback leaves the failure to the Dag level.", run)
             return
+        if not skip and (failure.level == "dag" or any(delays)) and dag_level.clear_waits_for_ever(context["dag"]):
+            skip, delays = "depends_on_past", []
         budget = self._time_budget(failure.level)
         deadline = Deadline(without_redis(budget))
         with ExitStack() as stack:
@@ -174,6 +180,22 @@ class Callbacks:
 
         with AirflowApi(settings.api(), deadline) as api:
             return not api.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+
+
+def _leave(unknown: UnknownTry, context: Context) -> None:
+    run = describe_run(unknown.dag_id, unknown.run_id)
+    if unknown.level == "task" and dag_level.is_attached(context["dag"]):
+        log.info(
+            "Dag retry: %s: Airflow does not tell this callback which try failed (its trigger ended the task). This "
+            "callback leaves the failure to the Dag level.",
+            run,
+        )
+    else:
+        log.warning(
+            "Dag retry: %s failed, and Airflow does not tell this callback which try failed, so nothing was claimed. "
+            "A sweeper finds the failed run by Airflow's API, and retries it.",
+            run,
+        )
 
 
 def _log_nothing(run: str, code: str) -> None:
