@@ -54,6 +54,7 @@ class StubApi:
     note: str | None = None
     notes: list[str] = field(default_factory=list)
     notes_status: int = 200
+    run_as: Any = None
     clears: int = 0
     logins: int = 0
     token: str = "token-0"
@@ -108,7 +109,7 @@ class StubApi:
                 self.notes.append(self.note)
                 return answer(200, self.run())
             if request.method == "GET":
-                return answer(200, self.run())
+                return answer(200, self.run_as or self.run())
         return None
 
     def act(self, request: Request) -> Response:

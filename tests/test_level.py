@@ -191,8 +191,9 @@ class TestDependsOnPast:
     )
     @pytest.mark.parametrize("past", ["depends_on_past", "wait_for_downstream"])
     def test_the_dags_file_says_so(
-        self, options: Any, level: Any, past: str, warns: bool, caplog: pytest.LogCaptureFixture
+        self, options: Any, level: Any, past: str, warns: bool, deploy: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
+        deploy(api_token="t")
         DagRetry(**options).dag_args(level=level, max_active_runs=1, default_args={past: True})
         assert ("Set max_active_runs to 2 or more" in caplog.text) is warns
         caplog.clear()

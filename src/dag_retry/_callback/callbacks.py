@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from datetime import timedelta
 from typing import Literal
 
-from dag_retry._airflow import sdk
+from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure, UnknownTry
@@ -104,12 +104,15 @@ class Callbacks:
                         delays=delays,
                         max_elapsed=policy.max_elapsed,
                         run_after=failure.run_after,
+                        run_started=failure.run_started,
                         on_missing_record=missing_record,
                         on_manual_clear=policy.on_manual_clear,
                     )
             sdk.count("taken_over" if claim.reason == "taken_over" else claim.verdict.value, claim.dag_id)
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
+                if claim.reason == "already_retrying" and failure.tasks_ended:
+                    self._queue_stranded(failure, deadline)
             else:
                 act(Holder(claim, counter, failure.level, self._hooks, context, deadline))
         if unusable:
@@ -132,7 +135,12 @@ class Callbacks:
         with _logged("%s succeeded, and that was not recorded: %s.", run):
             try:
                 with self.connected() as counter:
-                    record = counter.succeed(dag_id, run_id, generation=dag_run.clear_number if dag_run else None)
+                    record = counter.succeed(
+                        dag_id,
+                        run_id,
+                        generation=dag_run.clear_number if dag_run else None,
+                        run_started=getattr(dag_run, "start_date", None),
+                    )
             except CounterError as error:
                 log.warning("Dag retry: %s succeeded, and that was not recorded: %s.", run, error)
                 return
@@ -174,12 +182,30 @@ class Callbacks:
         return time_budget(sdk.dag_processor_limit() - (time.monotonic() - self._made))
 
     def _is_restarting(self, failure: Failure, deadline: Deadline) -> bool:
-        """Ask Airflow whether the try with the heartbeat timeout is no longer the current one."""
-        from dag_retry._airflow import settings
+        """Ask Airflow whether the try with the heartbeat timeout is no longer the current one.
+
+        Without credentials nobody can ask. The context says then whether the task is restarting.
+        """
+        if not settings.has_credentials():
+            return failure.restarting
         from dag_retry._airflow.api import AirflowApi
 
         with AirflowApi(settings.api(), deadline) as api:
             return not api.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+
+    def _queue_stranded(self, failure: Failure, deadline: Deadline) -> None:
+        """Queue the run if a clear has overlapped its end. Airflow then says that the cleared generation has failed."""
+        if not settings.has_credentials():
+            return
+        from dag_retry._airflow.api import AirflowApi
+
+        run = describe_run(failure.dag_id, failure.run_id)
+        with (
+            _logged("%s: whether Airflow left the run failed after the clear is not known: %s.", run),
+            AirflowApi(settings.api(), deadline) as api,
+        ):
+            if api.queue_stranded(failure.dag_id, failure.run_id, failure.failed_try):
+                log.warning("Dag retry: %s was cleared while its end was recorded, so it was queued again.", run)
 
 
 def _leave(unknown: UnknownTry, context: Context) -> None:

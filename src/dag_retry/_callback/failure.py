@@ -13,8 +13,8 @@ from dag_retry._types import FailedTry
 class UnknownTry(NamedTuple):
     """A failure of which Airflow tells the run, but neither its generation nor the try that failed.
 
-    Nothing can be claimed for such a failure. Airflow tells so little to a callback of a Dag if its run has no FAILED
-    task (`produce_dag_callback`), and to a callback of a task that its trigger ended (`TaskFailedEvent`).
+    Nothing can be claimed for such a failure. Airflow tells so little to a Dag's callback if no task of the run FAILED
+    (`produce_dag_callback`). A task that its trigger ended gets such a callback too (`TaskFailedEvent`).
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
@@ -52,6 +52,7 @@ class Failure(NamedTuple):
         (``clear_task_instances``).
     :param heartbeat_timeout: whether the task's worker fell silent, and the dag processor calls back for it. Its
         context describes *now*, not the failure: the run may have been cleared since, and the task may begin a new try.
+    :param restarting: whether the context says that the task of a heartbeat timeout begins a new try.
     :param try_number: the number of the failed try.
     :param skip: why there is nothing to retry, as a code; None if there is something.
     """
@@ -65,6 +66,7 @@ class Failure(NamedTuple):
     run_after: datetime | None
     run_started: datetime | None
     heartbeat_timeout: bool
+    restarting: bool
     try_number: int
     skip: Literal["task_retries_left", "teardown"] | None
 
@@ -106,6 +108,7 @@ class Failure(NamedTuple):
             run_after=getattr(dag_run, "run_after", None),
             run_started=getattr(dag_run, "start_date", None),
             heartbeat_timeout=heartbeat_timeout,
+            restarting=heartbeat_timeout and ti.state == "restarting",
             try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,
         )
