@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 

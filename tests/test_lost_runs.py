@@ -66,7 +66,14 @@ def test_states_that_are_there_already(states: Any, lost: bool) -> None:
 
 @pytest.mark.parametrize(
     ("state", "lost"),
-    [(None, False), ("running", False), ("up_for_retry", False), ("success", True), ("failed", True), ("skipped", True)],
+    [
+        (None, False),
+        ("running", False),
+        ("up_for_retry", False),
+        ("success", True),
+        ("failed", True),
+        ("skipped", True),
+    ],
 )
 def test_a_teardown_of_another_branch(state: str | None, lost: bool) -> None:
     assert judged("a_teardown_of_another_branch", {"down": {state}})[0] is lost
