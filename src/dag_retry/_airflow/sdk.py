@@ -86,6 +86,24 @@ def delete_variable(name: str) -> None:
         log.warning("Dag retry: the Variable %r was not deleted.", name, exc_info=True)
 
 
+def is_test(context: Mapping[str, Any]) -> bool:
+    """Return whether ``dag.test()``, or ``airflow tasks test``, has called a callback. No scheduler runs such a run.
+
+    Both run tasks in their own process (``InProcessTestSupervisor``), or ``dag.test()`` in an executor: then the user
+    that has triggered the run tells (``DAG.test``). To a callback of the Dag it gives the Dag as the scheduler knows
+    it (``DagRun.execute_dag_callbacks``), and Airflow does so nowhere else.
+
+    :param context: what Airflow gave to the callback.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    return (
+        getattr(context.get("dag_run"), "triggering_user_name", None) == "dag_test"
+        or type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
+        or type(context.get("dag")).__module__.startswith("airflow.serialization.")
+    )
+
+
 def task_states(context: Mapping[str, Any], task_ids: list[str]) -> dict[str, set[str | None]] | None:
     """Return the present states of tasks of a run. Return None if Airflow does not tell.
 

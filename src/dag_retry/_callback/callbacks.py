@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _WHY_NOTHING = {
     "task_retries_left": "Airflow retries the task itself",
     "teardown": "the failure of a teardown does not fail the run",
+    "test": "dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked",
     "restarting": "the run was cleared meanwhile, and the task begins a new try",
 }
 
@@ -67,8 +68,8 @@ class Callbacks:
         with _logged("%s"):
             failure = Failure.of(context)
         run = describe_run(failure.dag_id, failure.run_id)
-        if failure.skip:
-            _log_nothing(run, failure.skip)
+        if nothing := "test" if sdk.is_test(context) else failure.skip:
+            _log_nothing(run, nothing)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
         if not skip and not (clears and policy.clears_now(failure, context)):
@@ -126,6 +127,9 @@ class Callbacks:
         """
         if context.get("reason") != "success":
             log.warning("Dag retry: on_success is for the on_success_callback of a Dag. Nothing was changed.")
+            return
+        if sdk.is_test(context):
+            _log_nothing(describe_run(context["dag"].dag_id, context["run_id"]), "test")
             return
         # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
         dag_run = context.get("dag_run")
@@ -210,7 +214,9 @@ class Callbacks:
 
 def _leave(unknown: UnknownTry, context: Context) -> None:
     run = describe_run(unknown.dag_id, unknown.run_id)
-    if unknown.level == "task" and dag_level.is_attached(context["dag"]):
+    if sdk.is_test(context):
+        _log_nothing(run, "test")
+    elif unknown.level == "task" and dag_level.is_attached(context["dag"]):
         log.info(
             "Dag retry: %s: Airflow does not tell this callback which try failed (its trigger ended the task). This "
             "callback leaves the failure to the Dag level.",
