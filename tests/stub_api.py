@@ -53,6 +53,8 @@ class StubApi:
     clear_bodies: list[Any] = field(default_factory=list)
     note: str | None = None
     notes: list[str] = field(default_factory=list)
+    notes_status: int = 200
+    run_as: Any = None
     clears: int = 0
     logins: int = 0
     token: str = "token-0"
@@ -100,12 +102,14 @@ class StubApi:
             return answer(200, {"event_logs": self.audit_log})
         if path == f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}":
             body = request.get_json(silent=True) or {}
+            if request.method == "PATCH" and "note" in body and self.notes_status != 200:
+                return answer(self.notes_status, {"detail": "no"})
             if request.method == "PATCH" and "note" in body:
                 self.note = body["note"]
                 self.notes.append(self.note)
                 return answer(200, self.run())
             if request.method == "GET":
-                return answer(200, self.run())
+                return answer(200, self.run_as or self.run())
         return None
 
     def act(self, request: Request) -> Response:

@@ -220,7 +220,8 @@ class TestAnswers:
         assert refused.value.reason == "not_airflow"
 
     def test_a_vanished_index_of_another_run(self, stub: StubApi, api: AirflowApi) -> None:
-        stub.faults = [None, before(404), before(200, {"status": "healthy"})]
+        stub.faults = [None, before(404)]
+        stub.run_as = {"status": "healthy"}
         with pytest.raises(ClearRefused, match="answered about something else"):
             is_current(api, "daily_load", "run", FailedTry("branch_b", 7, "try-0"))
 

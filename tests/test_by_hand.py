@@ -46,3 +46,9 @@ def test_ours_of_a_claim_that_waited() -> None:
 
 def test_a_clear_that_the_log_does_not_have() -> None:
     assert by_hand([], [WON, CLEARED]) == []
+
+
+def test_a_line_of_our_route_is_ours_even_if_nobody_confirmed_the_claim() -> None:
+    clears = [Clear(10_250, "retry", ours=True), Clear(14_000, "editor"), Clear(20_000, "retry", ours=True)]
+
+    assert by_hand(clears, [WON, CLEARED]) == [Clear(14_000, "editor")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dag_retry import AttemptCounter
+from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._redis.keys import Keys
 from dag_retry.cli import main
 from tests.servers import AOF, RedisServer, free_port, until
@@ -40,6 +41,12 @@ class Airflow(StubApi):
     may_clear: bool = True
     is_paused: bool = False
     tags: tuple[str, ...] = ("dag-retry",)
+    route_says: dict[str, Any] | None = field(default_factory=lambda: {"ready": True, "why_not": ""})
+
+    def beside(self, request: Request) -> Response | None:
+        if request.path == ROUTE and request.method == "GET":
+            return answer(200, self.route_says) if self.route_says else answer(404, {"detail": "Not Found"})
+        return super().beside(request)
 
     def act(self, request: Request) -> Response:
         if request.path == "/api/v2/version":
@@ -250,6 +257,18 @@ class TestAirflow:
     def redis(self, doctor: Doctor) -> None:
         doctor.redis(*AOF)
 
+    def test_no_route(self, doctor: Doctor) -> None:
+        doctor.airflow.route_says = None
+        assert "install airflow-dag-retry where the API server runs" in doctor.only("way to clear", "warning")["remedy"]
+
+    def test_a_route_that_does_not_know_this_airflow(self, doctor: Doctor) -> None:
+        doctor.airflow.route_says = {"ready": False, "why_not": "clear_dag_run has moved"}
+        assert "clear_dag_run has moved" in doctor.only("way to clear", "warning")["found"]
+
+    def test_no_credentials(self, doctor: Doctor) -> None:
+        doctor.set(api_username=None, api_password=None)
+        assert "sweeper_dag" in doctor.only("way to clear", "warning")["remedy"]
+
     def test_3_1(self, doctor: Doctor) -> None:
         doctor.airflow.version = "3.1.8"
         finding = doctor.only("Airflow version")
@@ -263,10 +282,6 @@ class TestAirflow:
     def test_unreachable(self, doctor: Doctor) -> None:
         doctor.set(api_url=f"http://127.0.0.1:{free_port()}")
         assert "see that it runs" in doctor.only("Airflow's API")["remedy"]
-
-    def test_no_setting(self, doctor: Doctor) -> None:
-        doctor.set(api_username=None, api_password=None)
-        assert "no credentials" in doctor.only("Airflow's API")["remedy"]
 
     def test_a_connection_that_is_not_there(self, doctor: Doctor) -> None:
         doctor.set(api_url=None, api_username=None, api_password=None, api_conn_id="nobodys")

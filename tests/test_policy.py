@@ -223,6 +223,7 @@ class TestWords:
             DagRetry()
 
     def test_options_of_a_clear(self, put: Any) -> None:
+        put(api_token="t")
         assert policy().clear_options("task_failure") == set()
         failed = policy(scope="failed", skip_if_newer_run=True)
         assert failed.clear_options("task_failure") == {"only_failed", "skip_if_newer_run"}

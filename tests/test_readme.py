@@ -56,7 +56,8 @@ def test_no_block_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("code", blocks("python", "DAG("))
-def test_dags(code: str) -> None:
+def test_dags(code: str, deploy: Any) -> None:
+    deploy(api_token="t")
     names: dict[str, Any] = {}
     exec(code, names)
     retry = names["retry"]

@@ -28,6 +28,7 @@ from dag_retry import (
     Status,
     recipe,
 )
+from dag_retry._callback.failure import Failure
 from dag_retry._redis.interventions import Interventions
 from tests.contexts import NOW, dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
@@ -384,11 +385,25 @@ class TestWeather:
             retry.on_failure(task_failed())
         assert (stub.clears, names(told), record(retry).reason) == (0, ["on_blocked"], "config")
 
-    def test_unknown_run_is_blocked(self, retry: DagRetry, stub: StubApi, told: Any) -> None:
+    def test_a_deleted_run_is_forgotten(
+        self, retry: DagRetry, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         stub.run_id = "another"
-        with pytest.raises(ClearRefused, match="404"):
-            retry.on_failure(task_failed())
-        assert (record(retry).reason, names(told)) == ("http_404", ["on_blocked"])
+        retry.on_failure(task_failed())
+        assert (retry.read("daily_load", "run"), names(told), stub.clears) == (None, [], 0)
+        assert "run 'run' of Dag 'daily_load' was deleted" in caplog.text
+
+    @pytest.mark.parametrize(("run_state", "ti_state"), [("failed", "failed"), ("success", "success")])
+    def test_what_a_person_decided_is_not_undone(
+        self, make: Any, stub: StubApi, told: Any, run_state: str, ti_state: str
+    ) -> None:
+        """Somebody set the state of the run, and its task failed while Airflow stopped it."""
+        retry = make(on_skipped=lambda context: told.append(("on_skipped", context["dag_retry"])))
+        stub.run_state, stub.ti_state = run_state, ti_state
+        retry.on_failure(task_failed())
+        assert (names(told), told[0][1].reason, stub.clears) == (["on_skipped"], "settled_by_hand", 0)
+        retry.on_failure(dag_failed())
+        assert (len(told), stub.clears) == (1, 0)
 
 
 class TestRedisAway:
@@ -608,7 +623,7 @@ class TestContext:
         [
             {},
             None,
-            without_run("task_failure"),
+            {"run_id": "run"},
             task_failed() | {"ti": None},
             task_failed() | {"dag_run": SimpleNamespace(dag_id="d", run_id="r")},
             task_failed() | {"dag_run": SimpleNamespace(dag_id="d", run_id="r", clear_number=None)},
@@ -617,7 +632,7 @@ class TestContext:
     def test_without_what_the_fence_needs(
         self, retry: DagRetry, client: Any, stub: StubApi, caplog: pytest.LogCaptureFixture, context: Any
     ) -> None:
-        with pytest.raises(ContextError, match="hand"):
+        with pytest.raises(ContextError, match="by hand|attach it"):
             retry.on_failure(context)
         assert "context has no" in caplog.text
         assert stub.seen == []
@@ -625,7 +640,13 @@ class TestContext:
 
     def test_names_the_run(self, retry: DagRetry) -> None:
         with pytest.raises(ContextError, match="'run'.*'daily_load'"):
-            retry.on_failure(without_run("task_failure"))
+            retry.on_failure(task_failed() | {"ti": None})
+
+    def test_tells_when_the_run_began(self) -> None:
+        context = task_failed()
+        assert Failure.of(context).run_started is None
+        context["dag_run"].start_date = NOW
+        assert Failure.of(context).run_started == NOW
 
 
 class TestDagArgs:
@@ -647,7 +668,8 @@ class TestDagArgs:
         }
 
     @pytest.mark.parametrize(("level", "scope"), [("dag", "run"), ("both", "failed"), ("dag", "failed")])
-    def test_at_the_dag_level_tasks_only_judge(self, level: Any, scope: Any) -> None:
+    def test_at_the_dag_level_tasks_only_judge(self, deploy: Any, level: Any, scope: Any) -> None:
+        deploy(api_token="t")
         retry = DagRetry(scope=scope)
         assert retry.dag_args(level=level, default_args={"retries": 2}, tags=["sales", "dag-retry"]) == {
             "default_args": {"retries": 2, "on_failure_callback": [retry.judge]},
@@ -656,7 +678,12 @@ class TestDagArgs:
             "tags": ["sales", "dag-retry"],
         }
 
-    def test_failed_tasks_alone_are_not_for_the_task_level(self) -> None:
+    def test_without_credentials_only_whole_runs_are_cleared(self) -> None:
+        with pytest.raises(ConfigError, match="scope 'failed' and skip_if_newer_run: .* api_token"):
+            DagRetry(scope="failed", skip_if_newer_run=True)
+
+    def test_failed_tasks_alone_are_not_for_the_task_level(self, deploy: Any) -> None:
+        deploy(api_token="t")
         with pytest.raises(ConfigError, match="use level 'both' or 'dag'"):
             DagRetry(scope="failed").dag_args(level="task")
 

@@ -216,15 +216,15 @@ class TestAwareness:
         stub.paused = True
         make().on_failure(task_failed())
         assert stub.clears == 0
-        assert statuses(told) == [("skipped", "dag_paused")]
-        assert "Unpause it, then clear the run by hand" in caplog.text
+        assert statuses(told) == [("waiting", "dag_paused")]
+        assert "a sweeper looks again in 60 s: the Dag is paused" in caplog.text
 
     @pytest.mark.parametrize(("states", "by_failures"), [("ff", True), ("fs", False)])
     def test_one_that_airflow_paused(self, make: Any, stub: StubApi, told: Any, states: str, by_failures: bool) -> None:
         stub.paused, stub.most_failures = True, 2
         stub.runs = [{"state": {"f": "failed", "s": "success"}[state]} for state in states]
         make().on_failure(dag_failed())
-        assert statuses(told) == [("skipped", "dag_paused_by_failures" if by_failures else "dag_paused")]
+        assert statuses(told) == [("waiting", "dag_paused_by_failures" if by_failures else "dag_paused")]
         assert stub.queries == [{"dag_ids": ["daily_load"], "order_by": "-run_after", "page_limit": 2}]
 
     def test_a_newer_run(self, make: Any, stub: StubApi, told: Any) -> None:
@@ -306,8 +306,7 @@ class TestNote:
 
     @pytest.mark.parametrize("status", [403, 404, 503])
     def test_one_that_is_refused_costs_nothing(self, make: Any, stub: StubApi, told: Any, status: int) -> None:
-        # Behind the login, the look and the clear.
-        stub.faults = [None, None, None, before(status)]
+        stub.notes_status = status
         make().on_failure(task_failed(0))
         assert statuses(told) == [("retrying", "claimed")]
         assert stub.note is None

@@ -132,12 +132,24 @@ class TestSweep:
         self, retry: DagRetry, new: Any, client: Any, stub: StubApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__DAG_RETRY__ON_SKIPPED", "no_such_module:page")
-        stub.paused = True
+        stub.run_state = "success"
         retry.on_failure(task_failed())
         is_due(client)
         new().sweep()
         found = record(retry)
-        assert (found.status, found.reason, found.acknowledged) == (Status.SKIPPED, "dag_paused", False)
+        assert (found.status, found.reason, found.acknowledged) == (Status.SKIPPED, "settled_by_hand", False)
+
+    def test_a_paused_dag_is_looked_at_again(self, retry: DagRetry, new: Any, client: Any, stub: StubApi) -> None:
+        stub.paused = True
+        retry.on_failure(task_failed())
+        is_due(client)
+        assert timedelta(seconds=50) < new().sweep() <= timedelta(minutes=1)
+        found = record(retry)
+        assert (found.status, found.reason, stub.clears) == (Status.WAITING, "dag_paused", 0)
+        stub.paused = False
+        is_due(client)
+        new().sweep()
+        assert (record(retry).status, record(retry).attempt, stub.clears) == (Status.RETRYING, 1, 1)
 
     def test_a_refused_run_is_blocked(self, retry: DagRetry, new: Any, client: Any, stub: StubApi) -> None:
         retry.on_failure(task_failed())

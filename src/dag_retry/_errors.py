@@ -4,7 +4,7 @@
 
     DagRetryError
     ├── ConfigError        a setting is missing or wrong: correct it (also a ValueError)
-    ├── ContextError       the callback's context does not say which try failed: see the message
+    ├── ContextError       the callback was not called by Airflow, and its context lacks the try: attach it
     ├── CounterError       Redis is unreachable or refuses: see the message
     ├── ClearRefused       Airflow refused the clear for good: fix the cause, then clear the run by hand
     └── ClearUnconfirmed   Airflow gave no clear answer in time: the claim stays due
@@ -30,7 +30,7 @@ class ConfigError(DagRetryError, ValueError):
 
 @exported
 class ContextError(DagRetryError):
-    """The context that Airflow gave the callback does not say which run, generation or try failed."""
+    """The callback's context does not say which run, generation or try failed. Airflow gives no such context."""
 
 
 @exported

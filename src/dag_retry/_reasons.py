@@ -57,6 +57,11 @@ REASONS = {
         "max_consecutive_failed_dag_runs has paused the Dag",
         "Fix the cause, unpause the Dag, then clear the run by hand.",
     ),
+    "depends_on_past": Reason(
+        "max_active_runs is 1 and tasks have depends_on_past: a run that is cleared after its end waits for the next "
+        "run, which waits for it",
+        "Set max_active_runs to 2 or more, then clear the run by hand.",
+    ),
     "newer_run_succeeded": Reason("a newer run of the Dag has succeeded (skip_if_newer_run)"),
     "cancelled": Reason("a person cancelled the retry"),
     # The run can't be cleared now. A sweeper takes it later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dag_retry._airflow import sdk, section
 from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
+from dag_retry._policy import dag_level
 from dag_retry._policy.conditions import Conditions, Kind
 from dag_retry._policy.delays import Delay, Delays
 from dag_retry._policy.hooks import Context, Hook, Hooks, listed
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
     from dag_retry._redis.counter import ManualClear, MissingRecord
     from dag_retry._types import RunRecord
+
+log = logging.getLogger(__name__)
 
 Level = Literal["both", "dag", "task"]
 
@@ -127,8 +131,12 @@ class DagRetry:
     def dag_args(self, *, level: Level = "both", **dag_kwargs: Any) -> dict[str, Any]:
         """Return the keyword arguments of a Dag, with our callbacks before its own, and with the tag ``dag-retry``.
 
-        :param level: ``both`` clears the run at the first failure, and retries killed tasks too; ``dag`` waits until
-            all branches have ended, for Dags in which a run may succeed although a task failed; ``task`` leaves
+        If the Dag's arguments have ``max_active_runs=1`` and ``depends_on_past``, only a task can retry a run, and only
+        without a delay. If no task will, this logs a warning.
+
+        :param level: ``both`` clears the run at the first failure by which the run is certainly lost, if no teardown is
+            still to come, and leaves other failures and killed tasks to the Dag level; ``dag`` waits until all
+            branches have ended; ``task`` clears at any failure, even if the run might still have succeeded, and leaves
             killed tasks alone.
         :param dag_kwargs: the Dag's own arguments. If tasks clear the run, ``retry_delay`` of the ``default_args`` is 0
             unless given: a task that clears its own run waits that long before it starts again.
@@ -143,6 +151,8 @@ class DagRetry:
         defaults: dict[str, Any] = dict(arguments.get("default_args") or {})
         if tasks_clear:
             defaults = {"retry_delay": timedelta(0)} | defaults
+        if not tasks_clear or self._policy.delays.may_wait():
+            _warn_of_a_wait_for_ever(arguments, defaults)
         arguments["default_args"] = _attached(
             defaults, "on_failure_callback", self.on_failure if tasks_clear else self.judge
         )
@@ -151,6 +161,7 @@ class DagRetry:
         arguments["tags"] = [*(tag for tag in arguments.get("tags") or () if tag != TAG), TAG]
         return _attached(arguments, "on_success_callback", self.on_success)
 
+    @dag_level.retries_dag_runs
     def on_failure(self, context: Context) -> None:
         """Claim a failure, and retry the run if the claim is won: the ``on_failure_callback`` of tasks and of Dags.
 
@@ -206,6 +217,17 @@ class DagRetry:
     def _missing_record(self, failure: Failure) -> Iterator[MissingRecord | int]:
         """Give what counts if Redis has no record of the run. The block claims the failure."""
         yield "count_from_zero"
+
+
+def _warn_of_a_wait_for_ever(arguments: dict[str, Any], defaults: dict[str, Any]) -> None:
+    if arguments.get("max_active_runs") == 1 and (
+        defaults.get("depends_on_past") or defaults.get("wait_for_downstream")
+    ):
+        log.warning(
+            "Dag retry: this Dag has max_active_runs=1 and depends_on_past, and a run of it that is cleared after its "
+            "end waits for ever. So no run of it is retried. Set max_active_runs to 2 or more, or use level 'both' "
+            "with scope 'run' and no delay."
+        )
 
 
 def _attached(arguments: dict[str, Any], name: str, callback: Hook) -> dict[str, Any]:

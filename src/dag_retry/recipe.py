@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dag_retry._airflow import sdk
+from dag_retry._policy import dag_level
 from dag_retry._policy.hooks import Context
 from dag_retry._retry import DagRetry
 
@@ -50,6 +51,7 @@ class _AfterTheRecipe(DagRetry):
 _retry = _AfterTheRecipe()
 
 
+@dag_level.retries_dag_runs
 def clear_dag_run_on_failure(context: Context) -> None:
     """Clear the failed run, if an attempt is left and no other callback has claimed the failure.
 

@@ -18,7 +18,7 @@ import redis
 
 from tests import servers
 from tests.airflow_server import LiveAirflow, Run
-from tests.live.faults.weather import gate
+from tests.live.gate import gate
 from tests.servers import AOF, RedisServer
 
 DAGS = Path(__file__).parent / "dags"

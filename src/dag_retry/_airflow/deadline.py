@@ -13,7 +13,11 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew."""
+        self._end = time.monotonic() + self.seconds
 
     def left(self) -> float:
         """Return the seconds that are left; 0 if the time is over."""

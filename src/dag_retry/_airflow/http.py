@@ -58,7 +58,8 @@ class Answer(NamedTuple):
         :raises ClearUnconfirmed: repeating the request may help.
         """
         status = self.status
-        if status in UNCERTAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+        if status in UNCERTAIN or broken:
             raise ClearUnconfirmed(f"{what} was answered {status}: {self.detail()}")
         if status >= HTTPStatus.BAD_REQUEST:
             raise ClearRefused(f"{what} was answered {status}: {self.detail()}", reason=f"http_{status}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,45 @@ def delete_variable(name: str) -> None:
         Variable.delete(name)
     except Exception:
         log.warning("Dag retry: the Variable %r was not deleted.", name, exc_info=True)
+
+
+def is_test(context: Mapping[str, Any]) -> bool:
+    """Return whether ``dag.test()``, or ``airflow tasks test``, has called a callback. No scheduler runs such a run.
+
+    Both run tasks in their own process (``InProcessTestSupervisor``), or ``dag.test()`` in an executor: then the user
+    that has triggered the run tells (``DAG.test``). To a callback of the Dag it gives the Dag as the scheduler knows
+    it (``DagRun.execute_dag_callbacks``), and Airflow does so nowhere else.
+
+    :param context: what Airflow gave to the callback.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    return (
+        getattr(context.get("dag_run"), "triggering_user_name", None) == "dag_test"
+        or type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
+        or type(context.get("dag")).__module__.startswith("airflow.serialization.")
+    )
+
+
+def task_states(context: Mapping[str, Any], task_ids: list[str]) -> dict[str, set[str | None]] | None:
+    """Return the present states of tasks of a run. Return None if Airflow does not tell.
+
+    Airflow names index 2 of the mapped task ``load`` ``load_2`` (``get_task_instance_states``).
+
+    :param context: what Airflow gave to a callback of a task.
+    :param task_ids: the tasks.
+    """
+    try:
+        dag, run_id = context["dag"], context["run_id"]
+        found = context["ti"].get_task_states(dag_id=dag.dag_id, task_ids=task_ids, run_ids=[run_id])[run_id]
+    except Exception:
+        log.warning("Dag retry: the states of the tasks after the failed one were not read.", exc_info=True)
+        return None
+    states: dict[str, set[str | None]] = {task_id: set() for task_id in task_ids}
+    for name, state in found.items():
+        task_id, _, index = name.rpartition("_")
+        states[task_id if name not in dag.task_dict and index.isdecimal() else name].add(state)
+    return states
 
 
 def task_limit() -> float:

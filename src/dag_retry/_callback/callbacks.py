@@ -9,14 +9,15 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from datetime import timedelta
 from typing import Literal
 
-from dag_retry._airflow import sdk
+from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
-from dag_retry._callback.failure import Failure
+from dag_retry._callback.failure import Failure, UnknownTry
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
 from dag_retry._callback.verdict import act
 from dag_retry._errors import ConfigError, CounterError, DagRetryError
+from dag_retry._policy import dag_level
 from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
 from dag_retry._redis.counter import AttemptCounter, MissingRecord
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _WHY_NOTHING = {
     "task_retries_left": "Airflow retries the task itself",
     "teardown": "the failure of a teardown does not fail the run",
+    "test": "dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked",
     "restarting": "the run was cleared meanwhile, and the task begins a new try",
 }
 
@@ -60,16 +62,21 @@ class Callbacks:
         :param clears: whether this callback may clear the run. If not, it claims only failures that are not retried.
         :raises DagRetryError: what went wrong, after it was logged.
         """
+        if unknown := UnknownTry.of(context):
+            _leave(unknown, context)
+            return
         with _logged("%s"):
             failure = Failure.of(context)
         run = describe_run(failure.dag_id, failure.run_id)
-        if failure.skip:
-            _log_nothing(run, failure.skip)
+        if nothing := "test" if sdk.is_test(context) else failure.skip:
+            _log_nothing(run, nothing)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
-        if not skip and not (clears and (policy.scope == "run" or context.get("reason"))):
+        if not skip and not (clears and policy.clears_now(failure, context)):
             log.info("Dag retry: %s: this callback leaves the failure to the Dag level.", run)
             return
+        if not skip and (failure.level == "dag" or any(delays)) and dag_level.clear_waits_for_ever(context["dag"]):
+            skip, delays = "depends_on_past", []
         budget = self._time_budget(failure.level)
         deadline = Deadline(without_redis(budget))
         with ExitStack() as stack:
@@ -98,12 +105,15 @@ class Callbacks:
                         delays=delays,
                         max_elapsed=policy.max_elapsed,
                         run_after=failure.run_after,
+                        run_started=failure.run_started,
                         on_missing_record=missing_record,
                         on_manual_clear=policy.on_manual_clear,
                     )
             sdk.count("taken_over" if claim.reason == "taken_over" else claim.verdict.value, claim.dag_id)
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
+                if claim.reason == "already_retrying" and failure.tasks_ended:
+                    self._queue_stranded(failure, deadline)
             else:
                 act(Holder(claim, counter, failure.level, self._hooks, context, deadline))
         if unusable:
@@ -118,6 +128,9 @@ class Callbacks:
         if context.get("reason") != "success":
             log.warning("Dag retry: on_success is for the on_success_callback of a Dag. Nothing was changed.")
             return
+        if sdk.is_test(context):
+            _log_nothing(describe_run(context["dag"].dag_id, context["run_id"]), "test")
+            return
         # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
         dag_run = context.get("dag_run")
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
@@ -126,7 +139,12 @@ class Callbacks:
         with _logged("%s succeeded, and that was not recorded: %s.", run):
             try:
                 with self.connected() as counter:
-                    record = counter.succeed(dag_id, run_id, generation=dag_run.clear_number if dag_run else None)
+                    record = counter.succeed(
+                        dag_id,
+                        run_id,
+                        generation=dag_run.clear_number if dag_run else None,
+                        run_started=getattr(dag_run, "start_date", None),
+                    )
             except CounterError as error:
                 log.warning("Dag retry: %s succeeded, and that was not recorded: %s.", run, error)
                 return
@@ -168,12 +186,48 @@ class Callbacks:
         return time_budget(sdk.dag_processor_limit() - (time.monotonic() - self._made))
 
     def _is_restarting(self, failure: Failure, deadline: Deadline) -> bool:
-        """Ask Airflow whether the try with the heartbeat timeout is no longer the current one."""
-        from dag_retry._airflow import settings
+        """Ask Airflow whether the try with the heartbeat timeout is no longer the current one.
+
+        Without credentials nobody can ask. The context says then whether the task is restarting.
+        """
+        if not settings.has_credentials():
+            return failure.restarting
         from dag_retry._airflow.api import AirflowApi
 
         with AirflowApi(settings.api(), deadline) as api:
             return not api.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
+
+    def _queue_stranded(self, failure: Failure, deadline: Deadline) -> None:
+        """Queue the run if a clear has overlapped its end. Airflow then says that the cleared generation has failed."""
+        if not settings.has_credentials():
+            return
+        from dag_retry._airflow.api import AirflowApi
+
+        run = describe_run(failure.dag_id, failure.run_id)
+        with (
+            _logged("%s: whether Airflow left the run failed after the clear is not known: %s.", run),
+            AirflowApi(settings.api(), deadline) as api,
+        ):
+            if api.queue_stranded(failure.dag_id, failure.run_id, failure.failed_try):
+                log.warning("Dag retry: %s was cleared while its end was recorded, so it was queued again.", run)
+
+
+def _leave(unknown: UnknownTry, context: Context) -> None:
+    run = describe_run(unknown.dag_id, unknown.run_id)
+    if sdk.is_test(context):
+        _log_nothing(run, "test")
+    elif unknown.level == "task" and dag_level.is_attached(context["dag"]):
+        log.info(
+            "Dag retry: %s: Airflow does not tell this callback which try failed (its trigger ended the task). This "
+            "callback leaves the failure to the Dag level.",
+            run,
+        )
+    else:
+        log.warning(
+            "Dag retry: %s failed, and Airflow does not tell this callback which try failed, so nothing was claimed. "
+            "A sweeper finds the failed run by Airflow's API, and retries it.",
+            run,
+        )
 
 
 def _log_nothing(run: str, code: str) -> None:

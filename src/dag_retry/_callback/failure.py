@@ -10,6 +10,34 @@ from dag_retry._errors import ContextError
 from dag_retry._types import FailedTry
 
 
+class UnknownTry(NamedTuple):
+    """A failure of which Airflow tells the run, but neither its generation nor the try that failed.
+
+    Nothing can be claimed for such a failure. Airflow tells so little to a Dag's callback if no task of the run FAILED
+    (`produce_dag_callback`). A task that its trigger ended gets such a callback too (`TaskFailedEvent`).
+
+    :param dag_id: the Dag.
+    :param run_id: the Dag run.
+    :param level: whose callback this is: ``task`` or ``dag``.
+    """
+
+    dag_id: str
+    run_id: str
+    level: Literal["task", "dag"]
+
+    @classmethod
+    def of(cls, context: Any) -> UnknownTry | None:
+        """Read a context. Return None if the context tells more, or if Airflow gives no such context.
+
+        :param context: what was given to a failure callback of a task or a Dag.
+        """
+        known = context if isinstance(context, Mapping) else {}
+        dag_id, run_id = getattr(known.get("dag"), "dag_id", None), known.get("run_id")
+        if known.get("dag_run") is not None or not isinstance(dag_id, str) or not isinstance(run_id, str):
+            return None
+        return cls(dag_id, run_id, "task" if known.get("reason") is None else "dag")
+
+
 class Failure(NamedTuple):
     """One failure, as Airflow tells it to a callback.
 
@@ -20,8 +48,11 @@ class Failure(NamedTuple):
     :param tasks_ended: whether every task of the run has ended, so that no task-level callback is alive.
     :param failed_try: the try that failed.
     :param run_after: the run could not begin, and so not fail, earlier (`DagRun.get_queued_dag_runs_to_set_running`).
+    :param run_started: when the run began (``dag_run.start_date``). A clear of a run that has ended moves this
+        (``clear_task_instances``).
     :param heartbeat_timeout: whether the task's worker fell silent, and the dag processor calls back for it. Its
         context describes *now*, not the failure: the run may have been cleared since, and the task may begin a new try.
+    :param restarting: whether the context says that the task of a heartbeat timeout begins a new try.
     :param try_number: the number of the failed try.
     :param skip: why there is nothing to retry, as a code; None if there is something.
     """
@@ -33,7 +64,9 @@ class Failure(NamedTuple):
     tasks_ended: bool
     failed_try: FailedTry
     run_after: datetime | None
+    run_started: datetime | None
     heartbeat_timeout: bool
+    restarting: bool
     try_number: int
     skip: Literal["task_retries_left", "teardown"] | None
 
@@ -73,7 +106,9 @@ class Failure(NamedTuple):
                 error=type(exception).__name__ if isinstance(exception, BaseException) else reason or "",
             ),
             run_after=getattr(dag_run, "run_after", None),
+            run_started=getattr(dag_run, "start_date", None),
             heartbeat_timeout=heartbeat_timeout,
+            restarting=heartbeat_timeout and ti.state == "restarting",
             try_number=ti.try_number,
             skip=_skip(context, ti) if reason is None else None,
         )
@@ -84,14 +119,11 @@ def _run_of(context: Mapping[str, Any]) -> Any:
 
     :raises ContextError: the context has none.
     """
-    known = context if isinstance(context, Mapping) else {}
-    dag_run = known.get("dag_run")
+    dag_run = context.get("dag_run") if isinstance(context, Mapping) else None
     if dag_run is None:
-        # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
         raise ContextError(
-            f"the callback's context has no dag_run (run_id: {known.get('run_id')!r}, Dag: "
-            f"{getattr(known.get('dag'), 'dag_id', None)!r}), so nothing was retried. If Airflow called the callback, "
-            "clear the run by hand. If your code did, attach it instead: on_failure_callback=retry.on_failure."
+            "the callback's context has no dag_run, so nothing was retried. Let Airflow call the callback: attach it "
+            "with on_failure_callback=retry.on_failure"
         )
     return dag_run
 

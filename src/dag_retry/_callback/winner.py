@@ -15,7 +15,7 @@ from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
 from dag_retry._airflow.ways.decision import Decision, Way
 from dag_retry._airflow.ways.rest import RestWay
-from dag_retry._airflow.ways.supervisor import SupervisorWay
+from dag_retry._airflow.ways.supervisor import SupervisorWay, has_supervisor
 from dag_retry._callback.endings import tell_blocked, tell_exhausted, tell_skipped
 from dag_retry._callback.holder import Holder
 from dag_retry._callback.note import line_of, write_note
@@ -89,7 +89,7 @@ def _decide(holder: Holder) -> Decision | None:
 
 
 def _by_first_way(holder: Holder) -> Decision | None:
-    if not settings.has_credentials():
+    if not settings.has_credentials() and has_supervisor():
         return _try_until_answered(holder, SupervisorWay())
     with AirflowApi(settings.api(), holder.deadline) as api:
         try:

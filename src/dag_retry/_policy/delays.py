@@ -49,6 +49,11 @@ class Delays(NamedTuple):
             raise ConfigError(f"backoff is {found.backoff:g}, and it needs a delay: set delay to a single timedelta")
         return found
 
+    def may_wait(self) -> bool:
+        """Return whether an attempt may have to wait. A function is not called, and may."""
+        fixed = self.delay if isinstance(self.delay, Sequence) else [self.delay]
+        return bool(self.jitter) or any(fixed)
+
     def before(self, attempts: int, longest: timedelta) -> list[timedelta]:
         """Return the delay before each attempt, with its jitter. The last one holds for all later attempts.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from dag_retry._airflow import options, section
+from dag_retry._airflow import options, sdk, section
 from dag_retry._errors import ConfigError
+from dag_retry._policy import dag_level
 from dag_retry._policy.conditions import Conditions
 from dag_retry._policy.delays import Delays
+from dag_retry._policy.lost_runs import is_lost
 
 if TYPE_CHECKING:
     from dag_retry._callback.failure import Failure
@@ -72,7 +75,7 @@ class Policy(NamedTuple):
 
         if not settings.has_credentials():
             raise ConfigError(
-                f"{' and '.join(wanted)} need credentials for Airflow's REST API, and there are none: set "
+                f"{' and '.join(wanted)}: this needs credentials for Airflow's REST API, and there are none. Set "
                 f"{section.named('api_token')} or {section.named('api_username')} and {section.named('api_password')}"
             )
 
@@ -84,6 +87,27 @@ class Policy(NamedTuple):
         :raises ConfigError: a condition can't be evaluated.
         """
         return self.conditions.skip(failure, context) if self.enabled else "disabled"
+
+    def clears_now(self, failure: Failure, context: Mapping[str, Any]) -> bool:
+        """Return whether a callback may clear the run. If not, it leaves the failure to the Dag level.
+
+        A task-level callback that has nobody to leave the failure to may clear the run.
+
+        :param failure: the failure.
+        :param context: what Airflow gave to the callback.
+        """
+        if context.get("reason"):
+            return True
+        dag, failed_try = context.get("dag"), failure.failed_try
+        return self.scope == "run" and (
+            not dag_level.is_attached(dag)
+            or is_lost(
+                dag,
+                failed_try.task_id,
+                mapped=failed_try.map_index >= 0,
+                read_states=partial(sdk.task_states, context),
+            )
+        )
 
     def delays_before(self) -> list[timedelta]:
         """Return the delay before each attempt. The last one holds for all later attempts.

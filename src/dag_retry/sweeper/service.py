@@ -9,7 +9,6 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from dag_retry._airflow import settings
 from dag_retry._errors import ConfigError, DagRetryError
 from dag_retry.sweeper.sweeper import sweeper
 
@@ -38,8 +37,6 @@ def serve(interval: timedelta) -> None:
     :param interval: the longest wait before the next look at what is due.
     :raises ConfigError: a setting is missing or wrong.
     """
-    if not settings.has_credentials():
-        settings.api()  # This raises ConfigError. Only a task has a supervisor that clears without credentials.
     stop = threading.Event()
 
     def stopped(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from dag_retry._airflow import sdk, section, settings
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.ways.supervisor import has_supervisor
 from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
@@ -88,8 +89,9 @@ class Sweeper:
             return 0
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        with AirflowApi(settings.api(), Deadline(_DEADLINE)) as api:
-            unclaimed = UnclaimedRuns(api, self._counter, self._due, grace=self._grace, holder=self._name)
+        deadline = Deadline(_DEADLINE)
+        with AirflowApi(settings.api(), deadline) as api:
+            unclaimed = UnclaimedRuns(api, deadline, self._counter, self._due, grace=self._grace, holder=self._name)
             for run, claim in unclaimed.between(self._looked_until, until, self._overview.dag_ids()):
                 found += 1
                 sdk.count("unclaimed", run.dag_id)
@@ -124,16 +126,17 @@ class Sweeper:
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, after a first request to Airflow if there are credentials.
+    """Make a sweeper from the settings, after a first request to Airflow.
 
-    Without that request, wrong credentials would block every run that is due.
+    Without that request, wrong credentials would block every run that is due. The sweeper's Dag needs no credentials,
+    since its task has a supervisor.
 
     :raises ConfigError: a setting is missing or wrong.
     :raises ClearRefused: Airflow refuses the credentials.
     :raises ClearUnconfirmed: Airflow gives no clear answer, or a named Connection was not found.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    if settings.has_credentials():
+    if settings.has_credentials() or not has_supervisor():
         with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
             client.items(client.get("dags", query={"limit": 1}), "dags")
     with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from dag_retry._airflow import section
 from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.deadline import Deadline
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.due import DueRuns
 from dag_retry._retry import TAG
@@ -24,6 +25,7 @@ class UnclaimedRuns:
     """The runs that have failed without a claim.
 
     :param api: Airflow's REST API.
+    :param deadline: the deadline of that API. Each run has the whole time.
     :param counter: claims their failures.
     :param due_runs: records that their failures are unclaimed.
     :param grace: how long the callbacks of a failed run may take to come.
@@ -31,9 +33,17 @@ class UnclaimedRuns:
     """
 
     def __init__(
-        self, api: AirflowApi, counter: AttemptCounter, due_runs: DueRuns, *, grace: timedelta, holder: str
+        self,
+        api: AirflowApi,
+        deadline: Deadline,
+        counter: AttemptCounter,
+        due_runs: DueRuns,
+        *,
+        grace: timedelta,
+        holder: str,
     ) -> None:
         self._api = api
+        self._deadline = deadline
         self._counter = counter
         self._due_runs = due_runs
         self._grace = grace
@@ -49,7 +59,9 @@ class UnclaimedRuns:
         :param known: the Dags that Redis knows. The Dags with our tag are added.
         """
         runs = FailedRuns(self._api.client)
-        for run in runs.between(since, until, {*known, *runs.tagged(TAG)}):
+        # All of them first: a run that is cleared is failed no more, and would move another to a page that was read.
+        for run in list(runs.between(since, until, {*known, *runs.tagged(TAG)})):
+            self._deadline.renew()
             record = self._counter.read(run.dag_id, run.run_id)
             if _is_in_hand(record, run) or self._was_ended_by_hand(run) or self._was_stranded(record, run):
                 continue

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, task
 
 from dag_retry import DagRetry
 from tests.demo.barrier import wait_for_siblings
+from tests.live.gate import wait_at_gate
 
 FAILURES = {
     "away_for_a_minute": 2,
@@ -26,19 +24,6 @@ FAILURES = {
 
 OPEN = {"away_for_a_minute", "scheduler_killed_at_the_clear", "clear_after_the_failure_rest"}
 """Whose tasks wait for nobody."""
-
-
-def gate(home: Path, dag_id: str, generation: int) -> Path:
-    """Return the folder in which each branch of a generation leaves a file; beside it stands what opens the gate."""
-    return home / "gates" / f"{dag_id}-{generation}"
-
-
-def wait_at_gate(dag_run: Any, branch: str) -> None:
-    folder = gate(Path(os.environ["AIRFLOW_HOME"]), dag_run.dag_id, dag_run.clear_number)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / branch).touch()
-    while not folder.with_suffix(".open").exists():
-        time.sleep(0.05)
 
 
 def branches(dag_id: str, failures: int, number: int, **options: Any) -> None:

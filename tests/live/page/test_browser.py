@@ -8,7 +8,9 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, expect
+from sqlalchemy import create_engine, text
 
+from dag_retry import AttemptCounter
 from tests.airflow_server import USERNAME
 from tests.live.page.conftest import ODD, Site
 
@@ -76,6 +78,44 @@ def test_log_in_see_the_run_act_see_the_change(site: Site, log_in: Window) -> No
     # Who it was stands in the audit log, which FAB's role User may not read.
     page = log_in(USERNAME, page.url.removeprefix(site.url))
     expect(page.locator("#timeline > li[data-kind='by-hand']")).to_contain_text("Cleared by editor")
+
+
+def test_only_a_failed_run_is_cleared(site: Site, log_in: Window) -> None:
+    """Somebody marks the run success while another person is asked whether to retry the run."""
+    site.exhausted("page_public", "marked")
+    page = log_in("editor")
+    gave_up = row(page, "attention", "page_public", "marked")
+    gave_up.get_by_role("button", name="Retry").click()
+    site.live.airflow.call("PATCH", "/dags/page_public/dagRuns/marked", {"state": "success"})
+    page.locator("dialog").get_by_role("button", name="Retry").click()
+
+    expect(page.locator(".toast")).to_contain_text("Nothing was cleared: Airflow has the run as success")
+    expect(gave_up).to_contain_text("succeeded since")
+    expect(gave_up.get_by_role("button", name="Reset")).to_be_visible()
+    expect(gave_up.get_by_role("button", name="Retry")).to_have_count(0)
+    assert site.live.airflow.dag_run("page_public", "marked").clear_number == 1
+
+
+def test_a_cleared_run_that_stays_queued(site: Site, log_in: Window) -> None:
+    """Somebody has paused its Dag, minutes ago."""
+    dag_id, run_id = "page_many_0", "held"
+    site.live.airflow.pause(dag_id)
+    site.live.airflow.trigger(dag_id, run_id)
+    counter = AttemptCounter(site.live.client)
+    counter.confirm(counter.claim(dag_id, run_id, generation=0, max_attempts=2))
+    page = log_in("editor")
+    held = row(page, "active", dag_id, run_id)
+    expect(held).to_contain_text("retrying")
+    expect(held).not_to_contain_text("Airflow has not started it")
+
+    engine = create_engine(site.live.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    with engine.begin() as database:
+        back = "UPDATE dag_run SET queued_at = queued_at - INTERVAL '6 minutes' WHERE run_id = :run_id"
+        database.execute(text(back), {"run_id": run_id})
+    engine.dispose()
+    expect(held).to_contain_text("Airflow has not started it: is the Dag paused")
+    expect(held).to_contain_text("queued 6 min ago")
+    counter.succeed(dag_id, run_id)
 
 
 def test_html_is_text(site: Site, log_in: Window) -> None:

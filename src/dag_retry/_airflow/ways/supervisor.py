@@ -25,6 +25,13 @@ from dag_retry._types import Claim
 LEFT = Decision("left", "needs_sweeper")
 
 
+def has_supervisor() -> bool:
+    """Return whether a supervisor of Airflow's has started this process."""
+    from airflow.sdk.execution_time import task_runner
+
+    return hasattr(task_runner, "SUPERVISOR_COMMS")
+
+
 class SupervisorWay:
     """Clears by the supervisor of the task that this process runs. The Dag level leaves the clear to a sweeper."""
 

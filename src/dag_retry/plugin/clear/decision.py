@@ -38,7 +38,7 @@ class Try(NamedTuple):
 
 
 def decide(asked: ClearRequest, run: LockedRun | None) -> Decision:
-    """Decide whether a run is cleared. The order of the questions is that of what weighs more.
+    """Decide whether a run is cleared.
 
     :param asked: the claim.
     :param run: the run; None if there is none.
@@ -100,9 +100,10 @@ def _has_set(word: SetByHand, asked: ClearRequest, failed: Try) -> bool:
 
 
 def _next_attempt(asked: ClearRequest, our_clears: Sequence[OurClear]) -> int:
-    """Return which attempt begins: Redis may have forgotten some, which the audit log still has.
+    """Return which attempt begins. The audit log has the attempts that Redis may have forgotten.
 
-    A budget that began after the generation of our last clear has ended is a new one: a person has cleared the run.
+    If the budget began later than in the generation that our last clear began, a person has cleared the run since.
+    That budget is a fresh one.
     """
     if our_clears:
         last = our_clears[0]

@@ -15,23 +15,27 @@ from sqlalchemy.orm import Session
 from dag_retry._reasons import reason_of
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
-from dag_retry._types import RunRecord
+from dag_retry._types import RunRecord, Status
+from dag_retry.plugin.clear.messages import EVENT
 from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
 
 OVERDUE = timedelta(minutes=1)
 """How late a retry may be before the page calls it overdue. A sweeper looks every second, or every minute as a Dag."""
+STILL_QUEUED = timedelta(minutes=5)
+"""How long a cleared run may be queued before the page asks why. Airflow starts most runs in seconds."""
 WINDOW = timedelta(days=30)
 """The recovery rate counts the runs that have an event in this time. Redis keeps the newest 10,000 events."""
 
-# The events of a clear in Airflow's audit log. They are the names of the endpoints.
-_CLEARS = ("clear_dag_run", "post_clear_task_instances")
+# The events of a clear in Airflow's audit log: the names of its endpoints, and that of our route.
+_CLEARS = ("clear_dag_run", "post_clear_task_instances", EVENT)
 _MS = timedelta(milliseconds=1)
 
 Section: TypeAlias = Literal["attention", "active", "recent"]
 
 # The statuses of each section. Without a filter, `recent` shows runs in every status. A run whose ending was not told
-# yet is in the index `active` too, and the page shows it in `attention`. A skipped run that needs no human is in `recent`.
+# yet is in the index `active` too, and the page shows it in `attention`. A skipped run that needs no human is in
+# `recent`.
 _HELD: dict[Section, frozenset[str]] = {
     "attention": frozenset({"exhausted", "blocked", "skipped", "unclaimed"}),
     "active": frozenset({"waiting", "claimed", "retrying"}),
@@ -70,13 +74,12 @@ class Board:
         dag_ids = self._dag_ids(dag)
         statuses = None if status is None else {status}
         now = self._overview.now()
-        late = now - OVERDUE // _MS
         read = partial(self._overview.runs, dag_ids=dag_ids, limit=limit)
         wanted = {name for name, held in _HELD.items() if status is None or status in held}
         pages: dict[str, Page] = dict.fromkeys(_HELD, Page([], None))
         for name in wanted:
             pages[name] = read(name, statuses=statuses or (_HELD[name] if name == "active" else None))
-        rows = self._rows([record for page in pages.values() for record in page.runs], late)
+        rows = self._rows([record for page in pages.values() for record in page.runs], now)
         sections = {
             name: [rows[run] for record in page.runs if (run := (record.dag_id, record.run_id)) in rows]
             for name, page in pages.items()
@@ -114,7 +117,7 @@ class Board:
         """
         now = self._overview.now()
         record = self._overview.run(dag_id, run_id)
-        rows = {} if record is None else self._rows([record], now - OVERDUE // _MS)
+        rows = {} if record is None else self._rows([record], now)
         events = self._overview.timeline(dag_id, run_id)
         return {
             "now": now,
@@ -127,7 +130,7 @@ class Board:
     def _dag_ids(self, dag: str) -> set[str]:
         return {dag_id for dag_id in self._access.readable if dag.lower() in dag_id.lower()}
 
-    def _rows(self, records: Iterable[RunRecord | Unreadable], late: int) -> dict[tuple[str, str], Row]:
+    def _rows(self, records: Iterable[RunRecord | Unreadable], now: int) -> dict[tuple[str, str], Row]:
         """Return a row for each record that the user may see."""
         by_run = {(record.dag_id, record.run_id): record for record in records}
         self._access.look_up(dag_id for dag_id, _ in by_run)
@@ -135,44 +138,51 @@ class Board:
         airflow = self._airflow(by_run)
         return {
             run: {
-                **_row(record, late),
-                "airflow": airflow.get(run),
+                **_row(record, airflow.get(run), now),
                 "may_edit": self._access.may("PUT", run[0]),
             }
             for run, record in by_run.items()
         }
 
     def _airflow(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the state and the clear_number of each of these runs. A run that Airflow has deleted is left out."""
+        """Return what Airflow has of each of these runs. A run that Airflow has deleted is left out."""
         if not runs:
             return {}
         found = self._session.execute(
-            select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.clear_number).where(
+            select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.clear_number, DagRun.queued_at).where(
                 tuple_(DagRun.dag_id, DagRun.run_id).in_(list(runs))
             )
         )
         return {
-            (dag_id, run_id): {"state": str(state), "clear_number": clear_number}
-            for dag_id, run_id, state, clear_number in found
+            (dag_id, run_id): {
+                "state": str(state),
+                "clear_number": clear_number,
+                "queued_at": int(queued_at.timestamp() * 1000) if queued_at else 0,
+            }
+            for dag_id, run_id, state, clear_number, queued_at in found
         }
 
     def _clears_by_hand(self, dag_id: str, run_id: str, events: Collection[Event]) -> list[Row]:
         found = self._session.execute(
-            select(Log.dttm, Log.owner)
+            select(Log.dttm, Log.owner, Log.event)
             .where(Log.dag_id == dag_id, Log.run_id == run_id, Log.event.in_(_CLEARS))
             .order_by(Log.dttm.desc())
             .limit(100)
         )
-        clears = [Clear(int(at.timestamp() * 1000), who) for at, who in found if at]
-        return [clear._asdict() for clear in by_hand(clears, events)]
+        clears = [Clear(int(at.timestamp() * 1000), who, event == EVENT) for at, who, event in found if at]
+        return [{"at": clear.at, "who": clear.who} for clear in by_hand(clears, events)]
 
 
-def _row(record: RunRecord | Unreadable, late: int) -> Row:
+def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int) -> Row:
     if isinstance(record, Unreadable):
-        return {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "why": record.why}
+        row: Row = {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "why": record.why}
+        return row | {"airflow": airflow}
     row = record._asdict()
-    row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options)}
+    row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options), "airflow": airflow}
     del row["failed_try"]
-    row["overdue"] = 0 < record.due_at <= late
+    row["overdue"] = 0 < record.due_at <= now - OVERDUE // _MS
+    # Each clear moves `queued_at`.
+    queued_at = airflow["queued_at"] if airflow and airflow["state"] == "queued" else now
+    row["still_queued"] = record.status is Status.RETRYING and queued_at <= now - STILL_QUEUED // _MS
     row["why"] = reason_of(record.reason).text
     return row

@@ -17,10 +17,12 @@ class Clear(NamedTuple):
 
     :param at: when, in ms since the epoch by the database's clock.
     :param who: the user whose credentials the request had.
+    :param ours: whether our route cleared the run.
     """
 
     at: int
     who: str | None
+    ours: bool = False
 
 
 def by_hand(clears: Iterable[Clear], events: Iterable[Event]) -> list[Clear]:
@@ -42,4 +44,4 @@ def by_hand(clears: Iterable[Clear], events: Iterable[Event]) -> list[Clear]:
             around = [clear for clear in left if claimed - _SKEW <= clear.at <= at + _SKEW]
             if around:
                 left.remove(min(around, key=lambda clear: abs(clear.at - at)))
-    return left
+    return [clear for clear in left if not clear.ours]

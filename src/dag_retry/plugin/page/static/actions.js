@@ -8,7 +8,7 @@ import { NEEDS_HUMAN } from "./words.js";
 const ACTIONS = {
   retry: {
     text: "Retry",
-    of: (row) => NEEDS_HUMAN.includes(row.status) || (row.status === "claimed" && row.overdue),
+    of: (row) => row.airflow?.state === "failed" && (NEEDS_HUMAN.includes(row.status) || (row.status === "claimed" && row.overdue)),
     about: "Airflow clears the run, in your name, and it starts again. If it fails again, a fresh budget of attempts begins.",
     act: clear,
     done: "Airflow has cleared it: it starts again.",
@@ -45,7 +45,10 @@ function change(verb, row) {
 // takes such ids in a body.
 const fits = (id) => !["", ".", "..", "~"].includes(id) && !id.includes("/");
 
-function clear(row) {
+// The run may have changed since the page was loaded: Airflow would also clear a run that is running or has succeeded.
+async function clear(row) {
+  const { airflow } = await ask("api/run", { dag_id: row.dag_id, run_id: row.run_id });
+  if (airflow?.state !== "failed") throw new Error(`Nothing was cleared: ${airflow ? `Airflow has the run as ${airflow.state}` : "the run is gone"}.`);
   const body = { dry_run: false };
   for (const option of ["only_failed", "run_on_latest_version"]) if (row.clear_options?.includes(option)) body[option] = true;
   const [dag, run] = [row.dag_id, row.run_id];

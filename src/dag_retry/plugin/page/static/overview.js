@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { ask, poll } from "./live.js";
 import { attempts, pill, runLink } from "./parts.js";
 import { time } from "./time.js";
-import { LATE, STATUSES, handled, task } from "./words.js";
+import { LATE, STATUSES, STILL_QUEUED, handled, task } from "./words.js";
 
 const EMPTY = { attention: "Nothing needs you.", active: "Nothing is retrying.", recent: "No run has failed yet." };
 const byId = (id) => document.getElementById(id);
@@ -20,11 +20,12 @@ function filters() {
 function why(row) {
   const done = handled(row);
   const failed = row.task_id && el("span", {}, el("code", {}, task(row)), row.error && " ", row.error && el("code", { className: "error" }, row.error));
-  return el("div", { className: "why" }, done && el("b", {}, done), row.overdue && el("b", {}, LATE[row.status]), row.why && el("span", {}, row.why), failed);
+  return el("div", { className: "why" }, done && el("b", {}, done), row.overdue && el("b", {}, LATE[row.status]), row.still_queued && el("b", {}, STILL_QUEUED), row.why && el("span", {}, row.why), failed);
 }
 
 function when(row) {
   if (row.overdue) return el("span", { className: "late" }, time(row.due_at, "late"));
+  if (row.still_queued) return el("span", { className: "late" }, "queued ", time(row.airflow.queued_at, "ago"));
   if (row.status === "waiting") return el("span", { className: "next" }, "in ", time(row.due_at, "countdown"));
   return row.updated_at ? time(row.updated_at, "ago") : null;
 }

@@ -31,4 +31,6 @@ export function handled(row) {
 // Why a run may be overdue.
 export const LATE = { waiting: "nobody has cleared it: does a sweeper run?", claimed: "the winner died: does a sweeper run?" };
 
+export const STILL_QUEUED = "Airflow has not started it: is the Dag paused, or does another run hold its place?";
+
 export const LEVELS = { task: "the task’s callback", dag: "the Dag’s callback", sweeper: "the sweeper" };

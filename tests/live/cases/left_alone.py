@@ -1,0 +1,116 @@
+"""Runs that a clear would harm, or could not bring back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, get_args
+
+from airflow.sdk import DAG, BaseOperator, ResumableJobMixin, task
+
+from dag_retry import DagRetry
+from dag_retry._retry import Level
+
+retry = DagRetry(2)
+
+for level in get_args(Level):
+    with DAG(f"ends_well_{level}", schedule=None, **retry.dag_args(level=level)):
+
+        @task
+        def optional() -> None:
+            raise TimeoutError
+
+        @task(trigger_rule="all_done")
+        def clean_up() -> None: ...
+
+        optional() >> clean_up()
+
+    with DAG(f"tried_out_{level}", schedule=None, **retry.dag_args(level=level)) as tried_out:
+
+        @task
+        def fail() -> None:
+            raise TimeoutError
+
+        fail()
+
+    if __name__ == "__main__" and level == sys.argv[1]:
+        tried_out.test()
+
+with DAG(
+    "one_after_another",
+    schedule=None,
+    max_active_runs=1,
+    **retry.dag_args(level="dag", default_args={"depends_on_past": True}),
+):
+
+    @task
+    def fail_first(dag_run: Any = None) -> None:
+        if dag_run.run_id == "first" and dag_run.clear_number == 0:
+            raise TimeoutError
+
+    fail_first()
+
+later = DagRetry(2, delay=timedelta(hours=1))
+with DAG(
+    "backfill",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    is_paused_upon_creation=True,
+    **later.dag_args(level="dag"),
+):
+
+    @task
+    def fail_once(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            raise TimeoutError
+
+    fail_once()
+
+
+class Job(ResumableJobMixin, BaseOperator):
+    """A job elsewhere, which Airflow finds again by what `task_state_store` holds."""
+
+    external_id_key = "job_id"
+
+    def execute(self, context: Any) -> Any:
+        return self.execute_resumable(context)
+
+    def submit_job(self, context: Any) -> str:
+        with (Path(os.environ["AIRFLOW_HOME"]) / "submitted").open("a") as submitted:
+            submitted.write(f"{context['ti'].try_number}\n")
+        return f"job-{context['ti'].try_number}"
+
+    def get_job_status(self, external_id: Any, context: Any) -> str:
+        return "done"
+
+    def is_job_active(self, status: str) -> bool:
+        return False
+
+    def is_job_succeeded(self, status: str) -> bool:
+        return True
+
+    def poll_until_complete(self, external_id: Any, context: Any) -> None: ...
+
+    def get_job_result(self, external_id: Any, context: Any) -> Any:
+        return external_id
+
+
+with DAG("job", schedule=None, **retry.dag_args()):
+
+    @task
+    def validate(dag_run: Any = None) -> None:
+        if dag_run.clear_number == 0:
+            raise TimeoutError
+
+    Job(task_id="submit") >> validate()
+
+with DAG("narrow", schedule=None, max_active_tasks=1, **retry.dag_args()):
+    for branch in ("a", "b"):
+
+        @task(task_id=branch)
+        def succeed() -> None: ...
+
+        succeed()

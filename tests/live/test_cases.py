@@ -1,0 +1,208 @@
+"""Runs that a person would not have cleared, and failures of which Airflow tells too little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from dag_retry._redis.interventions import Interventions
+from dag_retry.cli import main
+from dag_retry.sweeper.sweeper import Sweeper
+from tests.airflow_server import Run
+from tests.live.conftest import RUN, Live, live_airflow
+
+pytestmark = pytest.mark.live
+
+CASES = Path(__file__).parent / "cases"
+LEVELS = ("both", "dag", "task")
+PARAMS = ("params_both", "params_dag")
+
+
+@pytest.fixture(scope="module")
+def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """An Airflow with a triggerer; this process has its settings, for a sweeper and the command line."""
+    triggerer = {"triggerer": ["triggerer", "--skip-serve-logs"]}
+    folder = tmp_path_factory.mktemp("cases")
+    with (
+        live_airflow(folder, CASES, database=postgres("cases"), components=triggerer) as live,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in live.airflow.environment.items():
+            if name.startswith("AIRFLOW__DAG_RETRY__") or name == "NO_PROXY":
+                patch.setenv(name, value)
+        live.start(*(f"ends_well_{level}" for level in LEVELS), "no_failed_task_both", "no_failed_task_dag", "job")
+        live.start(*(f"trigger_{level}_{retries}" for level in LEVELS for retries in (0, 1)))
+        yield live
+
+
+def sweep(live: Live) -> None:
+    """Do what a run of the sweeper's Dag does, for runs whose callbacks had 15 s to come."""
+    sweeper = Sweeper(live.client, grace=timedelta(seconds=15))
+    sweeper.find_unclaimed()
+    sweeper.sweep()
+
+
+def swept(live: Live, dag_id: str, run_id: str, state: str, status: str) -> Run:
+    """Wait for a state and a status while somebody sweeps."""
+
+    def there(run: Run) -> bool:
+        sweep(live)
+        return (run.state, live.record(dag_id, run_id).get("status")) == (state, status)
+
+    return live.airflow.wait(dag_id, run_id, until=there, steady=0)
+
+
+def errors(live: Live, dag_id: str) -> list[str]:
+    """What Dag-level callbacks of a Dag complained of."""
+    lines = [json.loads(line) for line in live.dag_level_logs(dag_id).splitlines()]
+    return [line["event"] for line in lines if line["level"] == "error" and "Dag retry" in line["event"]]
+
+
+def doctor(dag_id: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the doctor says of a Dag that is no fault, and yet not all well."""
+    main(["doctor", dag_id, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    return "\n".join(f"{each['found']}: {each['remedy']}" for each in found if each["grade"] == "warning")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_run_that_ends_well_is_left_alone(live: Live, level: str) -> None:
+    dag_id = f"ends_well_{level}"
+    assert live.rest(dag_id, "success", None).clear_number == 0
+    assert live.events(dag_id) == []
+    assert [(found.task_id, found.state) for found in live.airflow.tries(dag_id, RUN)] == [
+        ("clean_up", "success"), ("optional", "failed"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_task_that_its_trigger_ended(live: Live, level: str, retries: int) -> None:
+    dag_id = f"trigger_{level}_{retries}"
+    assert swept(live, dag_id, RUN, "success", "succeeded").clear_number == 1
+    assert live.events(dag_id).count("won") == 1
+    assert [found.try_number for found in live.airflow.tries(dag_id, RUN)] == list(range(1, retries + 3))
+    assert errors(live, dag_id) == []
+
+
+@pytest.mark.parametrize("level", ["both", "dag"])
+def test_a_run_without_a_failed_task(live: Live, level: str) -> None:
+    dag_id = f"no_failed_task_{level}"
+    assert swept(live, dag_id, RUN, "failed", "exhausted").clear_number == 2
+    events = live.events(dag_id)
+    assert (events.count("won"), events.count("cleared"), "unclaimed" in events) == (2, 2, False)
+    assert errors(live, dag_id) == []
+
+
+def test_params_that_no_longer_fit(live: Live) -> None:
+    """Somebody tightens the Params of Dags whose runs are running; the Dag is mended after they have failed."""
+
+    def parsed(versions: int) -> None:
+        def there(_: Run) -> bool:
+            found = live.airflow.query("SELECT dag_id FROM dag_version WHERE dag_id LIKE 'params_%'")
+            return len(found) == versions * len(PARAMS)
+
+        live.airflow.wait(PARAMS[0], RUN, until=there, steady=0)
+
+    tight = live.airflow.home / "tight"
+    for dag_id in PARAMS:
+        live.runs.add(dag_id)
+        live.airflow.trigger(dag_id, RUN, {"number": 50})
+    for dag_id in PARAMS:
+        live.wait_at_gate(dag_id, 0, branches=1)
+    tight.touch()
+    parsed(2)
+    for dag_id in PARAMS:
+        live.open_gate(dag_id, 0)
+
+    def refused(run: Run) -> bool:
+        return run.state == "failed" and "ParamValidationError" in live.dag_level_logs(run.dag_id)
+
+    for dag_id in PARAMS:
+        assert live.airflow.wait(dag_id, RUN, until=refused, steady=0).clear_number == 0
+    tight.unlink()
+    parsed(3)
+    for dag_id in PARAMS:
+        assert swept(live, dag_id, RUN, "success", "succeeded").clear_number == 1
+        assert "unclaimed" not in live.events(dag_id)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_dag_that_is_tried_out_changes_nothing(live: Live, level: str) -> None:
+    """`dag.test()`, with the settings of production in the environment."""
+    dag_id = f"tried_out_{level}"
+    live.airflow.wait_for_dag(dag_id)
+    done = subprocess.run(
+        [sys.executable, CASES / "left_alone.py", level],
+        env=live.airflow.environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    (run,) = live.airflow.query("SELECT state, clear_number FROM dag_run WHERE dag_id = :dag_id", dag_id=dag_id)
+    assert run == {"state": "failed", "clear_number": 0}, done.stderr
+    assert live.events(dag_id) == []
+    assert [key for key in live.client.scan_iter() if dag_id in key] == []
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "Dag retry" in line]
+    assert len(said) == 1
+
+
+def test_runs_that_wait_for_each_other(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second run begins when the first has failed, and its task waits for that of the first to succeed."""
+    dag_id = "one_after_another"
+    live.airflow.wait_for_dag(dag_id)
+    for number, run_id in enumerate(("first", "second"), 1):
+        body = {"dag_run_id": run_id, "logical_date": f"2026-01-0{number}T00:00:00Z"}
+        live.airflow.call("POST", f"/dags/{dag_id}/dagRuns", body)
+
+    def no_deadlock(run: Run) -> bool:
+        status = live.record(dag_id, run.run_id).get("status")
+        return (run.state, status) in (("success", "succeeded"), ("failed", "skipped"))
+
+    run = live.airflow.wait(dag_id, "first", until=no_deadlock, steady=0)
+    if run.state == "success":
+        live.airflow.wait(dag_id, "second", until=lambda run: run.state == "success", steady=0)
+    said = doctor(dag_id, capsys)
+    assert "depends_on_past" in said
+    assert "max_active_runs" in said
+
+
+def test_a_run_of_a_cancelled_backfill(live: Live) -> None:
+    dag_id = "backfill"
+    live.airflow.wait_for_dag(dag_id)
+    live.airflow.call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+    days = {"from_date": "2026-01-05T00:00:00Z", "to_date": "2026-01-05T00:00:00Z"}
+    backfill = live.airflow.call("POST", "/backfills", {"dag_id": dag_id, "max_active_runs": 1, **days})
+    (found,) = live.airflow.query("SELECT run_id FROM dag_run WHERE dag_id = :dag_id", dag_id=dag_id)
+    run_id = found["run_id"]
+
+    def waits(run: Run) -> bool:
+        return (run.state, live.record(dag_id, run_id).get("status")) == ("failed", "waiting")
+
+    live.airflow.wait(dag_id, run_id, until=waits, steady=0)
+    live.airflow.call("PUT", f"/backfills/{backfill['id']}/cancel")
+    assert Interventions(live.client).hasten(dag_id, run_id)
+    assert swept(live, dag_id, run_id, "failed", "skipped").clear_number == 0
+    assert live.record(dag_id, run_id)["reason"] == "backfill_ended"
+    note = live.airflow.call("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")["note"]
+    assert "backfill" in note
+
+
+def test_a_job_that_is_not_submitted_again(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clear keeps what an operator has stored: the doctor names the task, and says what to do."""
+    assert live.rest("job", "success", "succeeded").clear_number == 1
+    assert (live.airflow.home / "submitted").read_text().splitlines() == ["1"]
+    assert "submit" in doctor("job", capsys)
+
+
+def test_branches_that_run_one_after_another(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    live.airflow.wait_for_dag("narrow")
+    assert "max_active_tasks" in doctor("narrow", capsys)
+
+
+def test_nothing_happens_afterwards(live: Live) -> None:
+    live.nothing_happens()
