@@ -21,6 +21,7 @@ from tests.simulation.flow import Callback, Flow, Kind, Look, Point, Request, Tr
 from tests.simulation.scripts import DAG, EPOCH, RUN, TTL, Record, Scripts
 
 LIVING = ("running", "calling", "silent")
+_UNCLEARED = ("waiting", "claimed", "exhausted", "blocked", "skipped")
 _REMEMBERED = 6
 """How many earlier records a stale replica may hold."""
 
@@ -435,7 +436,8 @@ class Airflow:
     def delete(self, state: State) -> State:
         state = _less(state, "delete")
         tasks = tuple(task._replace(phase="succeeded") for task in state.tasks)
-        return state._replace(run="gone", tasks=tasks, decided=(), ours=())
+        tally = state.tally._replace(winner=(-1, ""))
+        return state._replace(run="gone", tasks=tasks, decided=(), ours=(), tally=tally)
 
     def make_anew(self, state: State) -> State:
         """Minutes later a person makes another run with the id. The callbacks of the old one have ended."""
@@ -456,9 +458,18 @@ class Airflow:
         )
 
     def cancel(self, state: State) -> State:
-        args = {"dag_id": DAG, "run_id": RUN, "ttl": str(TTL), "holder": "ada"}
+        """A person cancels the retry. Who has just renewed a claim still clears the run: this is stated.
+
+        A clear that Redis does not know of yet has begun another generation, for which the cancel does not count.
+        """
+        args, before = {"dag_id": DAG, "run_id": RUN, "ttl": str(TTL), "holder": "ada"}, state.record
         state, done = self._script(_less(state, "cancel"), "cancel", frozen(args))
-        return state._replace(tally=state.tally._replace(cancelled=True)) if done else state
+        renewed = any(actor.at.request and actor.at.request.what == "clear" for actor in state.actors)
+        cleared = before and before.status in ("waiting", "claimed") and before.generation < state.generation
+        too_late = bool(renewed or cleared or state.late)
+        return state._replace(
+            tally=state.tally._replace(cancelled=bool(done) and not too_late, forgot=state.tally.forgot or too_late)
+        )
 
     def pause(self, state: State) -> State:
         return _less(state, "pause")._replace(paused=True)
@@ -554,6 +565,12 @@ class Airflow:
             state = state._replace(record=record)
             if before and record:
                 self._check_delay(before, record, state.minutes)
+                same = before.generation == record.generation and state.run != "gone" and not state.made
+                if same and before.status == "succeeded" != record.status:
+                    raise BrokenPromiseError(f"a success is {record.status} afterwards")
+                recovered = verb == "succeed" and answer and dict(args)["generation"] == str(before.generation)
+                if recovered and before.status in _UNCLEARED:
+                    raise BrokenPromiseError(f"a run that was {before.status} recovered without a clear")
             if record and record.ended and state.tally.began <= record.generation < state.generation:
                 # A person cleared the run while its ending was on its way: with that clear a budget began.
                 tally = self._new_budget(state.tally, record.generation + 1)
@@ -710,7 +727,7 @@ class Airflow:
         callback, tally = actor.at.callback, state.tally
         said = json.loads(answer)
         verdict, reason = said["verdict"], said["reason"]
-        if verdict != "won" or reason in ("taken_over", "due"):
+        if verdict != "won" or reason in ("taken_over", "due") or state.run == "gone":
             return tally
         generation, name = tally.winner
         if not tally.forgot and callback.generation <= generation and name != callback.name:
@@ -728,7 +745,7 @@ class Airflow:
         tally = state.tally._replace(clears=state.tally.clears + 1)
         if self._hopeless:
             raise BrokenPromiseError("a hopeless failure was retried")
-        if state.decided:
+        if {"success", "failed"} & {*state.decided}:
             raise BrokenPromiseError(f"a clear undoes what a person decided: {', '.join(state.decided)}")
         if state.run == "succeeded":
             raise BrokenPromiseError("a clear undoes a success")
@@ -742,7 +759,8 @@ class Airflow:
             raise BrokenPromiseError(f"over the cap: {tally.clears} clears")
         if generation != state.generation:
             raise BrokenPromiseError(f"a failure of {generation} clears {state.generation}")
-        if not any(task.began == state.generation and task.phase in ("calling", "failed") for task in state.tasks):
+        failed = [task for task in state.tasks if task.phase in ("calling", "failed") and task.said != "success"]
+        if not any(task.began == state.generation for task in failed):
             raise BrokenPromiseError(f"a clear in {state.generation}, where nothing failed")
         return self._cleared(state._replace(tally=tally))
 
@@ -772,7 +790,7 @@ class Airflow:
         if tally.dag_trouble is not None or tally.forgot or (self._level == "task" and tally.again):
             return
         if state.run == "succeeded":
-            if record and record.status != "succeeded" and not self._harmless:
+            if record and record.status != "succeeded" and not self._harmless and not state.made:
                 raise BrokenPromiseError(f"the run succeeded, and its record says {record.status}")
             return
         if record is None or record.status not in ("exhausted", "blocked", "skipped") or not record.at_rest:

@@ -177,6 +177,7 @@ class Flow:
         with (
             self._deployed(),
             patch("dag_retry._airflow.settings.has_credentials", lambda: self.way != "supervisor"),
+            patch("dag_retry._callback.winner.has_supervisor", lambda: True),
             patch("dag_retry._callback.winner.AtomicWay", way),
             patch("dag_retry._airflow.ways.supervisor._send", AskingSupervisor(self).send),
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
