@@ -168,6 +168,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
             "renew": lambda client: AttemptCounter(client).renew(CLAIM),
             "postpone": lambda client: AttemptCounter(client).postpone(CLAIM, reason="dag_paused", pause=timedelta(0)),
             "forget": lambda client: AttemptCounter(client).forget(CLAIM),
+            "withdraw": lambda client: AttemptCounter(client).withdraw(CLAIM),
             "acknowledge": lambda client: AttemptCounter(client).acknowledge(CLAIM),
             "hasten": lambda client: Interventions(client).hasten("d", "r"),
             "cancel": lambda client: Interventions(client).cancel("d", "r"),

@@ -421,6 +421,38 @@ class TestForget:
         assert record(counter) == before
 
 
+class TestWithdraw:
+    def test_a_first_failure_leaves_no_record(self, counter: AttemptCounter, client: Any) -> None:
+        assert counter.withdraw(claim(counter))
+        assert counter.read(*RUN) is None
+        assert client.zcard("{dag-retry}:v1:active") == 0
+        assert (claim(counter).verdict, record(counter).attempt) == (Verdict.WON, 1)
+
+    def test_a_later_failure_is_as_if_it_had_not_been_claimed(self, counter: AttemptCounter) -> None:
+        counter.confirm(claim(counter))
+        won = claim(counter, 1)
+        assert [counter.withdraw(won), counter.withdraw(won)] == [True, False]
+        found = record(counter)
+        assert (found.status, found.generation, found.attempt) == (Status.RETRYING, 0, 1)
+        again = claim(counter, 1)
+        assert (again.verdict, again.attempt) == (Verdict.WON, 2)
+
+    def test_a_fresh_budget_stays_fresh(self, counter: AttemptCounter) -> None:
+        counter.confirm(claim(counter))
+        counter.succeed(*RUN, generation=1)
+        fresh = claim(counter, 2)
+        assert (fresh.reason, fresh.attempt) == ("fresh_budget", 1)
+        counter.withdraw(fresh)
+        assert claim(counter, 2).attempt == 1
+
+    def test_only_what_is_held(self, counter: AttemptCounter) -> None:
+        won = claim(counter)
+        counter.confirm(won)
+        before = record(counter)
+        assert not counter.withdraw(won)
+        assert record(counter) == before
+
+
 class TestAuditLog:
     """Airflow's audit log may know of attempts that Redis has forgotten."""
 

@@ -26,6 +26,8 @@ REASONS = {
     "due": Reason("its delay is over"),
     "cleared": Reason(""),
     "already_cleared": Reason("somebody else had cleared the run already"),
+    "replaced": Reason("Airflow has given the task a new try without a clear"),
+    "withdrawn": Reason("the claimed failure was none"),
     "succeeded": Reason(""),
     # A claim that was lost.
     "stale": Reason("the failure is of an earlier generation"),

@@ -54,7 +54,7 @@ class ClearRequest(BaseModel):
     note: Annotated[str, Field(pattern=_TEXT, max_length=1000)]
 
 
-Outcome = Literal["cleared", "already_cleared", "settled", "gone", "hopeless", "exhausted"]
+Outcome = Literal["cleared", "already_cleared", "replaced", "settled", "gone", "hopeless", "exhausted"]
 
 
 class Answer(BaseModel):
