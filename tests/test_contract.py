@@ -282,7 +282,7 @@ def called(file: Path) -> set[str]:
 def test_metrics_know_every_event() -> None:
     emitted: set[str] = set()
     for file in FILES:
-        emitted.update(re.findall(r"(?:save|emit)\((?:not \w+ and )?'(\w+)'", parts(file)[1]))
+        emitted.update(re.findall(r"(?:save|emit|forget)\((?:not \w+ and )?'(\w+)'", parts(file)[1]))
     assert "save(verdict, " in (LUA / "claim.lua").read_text()
     emitted |= {"won", "exhausted", "skipped"}
     assert "save(status, " in (LUA / "block.lua").read_text()

@@ -14,9 +14,11 @@ import requests
 
 from tests.airflow_server import USERNAME, LiveAirflow, Run
 from tests.airflow_server.settings import PASSWORDS
-from tests.live.conftest import KINDS, VERSIONS, environment
+from tests.live.conftest import VERSIONS, environment
 
 DAGS = Path(__file__).parent / "dags"
+KINDS = ("sqlite", "postgres", "airflow-3.2", "airflow-3.4")
+"""Of the live Airflow. The older and the newer one have PostgreSQL too."""
 ODD = ("..", "~", "/", "a/b?c=d#e", "a b+c%2F", "ü\u2028'\"<b>", "z" * 250)
 """Run ids, most of which no path of a URL can hold."""
 
