@@ -16,7 +16,7 @@ if not record then
   return {}
 end
 local claimed = tonumber(record.generation)
-local current = record.status == 'retrying' and claimed + 1 or claimed -- rule: a clear begins a generation
+local current = record.status == 'retrying' and claimed + 1 or claimed
 local generation = tonumber(args.generation) or current
 if generation < current then -- rule: an older success changes nothing
   return {}

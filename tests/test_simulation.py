@@ -1,6 +1,10 @@
-"""The real scripts and callbacks in every order: :mod:`tests.simulation`.
+"""The real scripts, callbacks and decisions in every order: :mod:`tests.simulation`.
 
 Small cases are tried exhaustively, large ones at random; each rule taken out is missed, by the schedule written here.
+
+On the atomic way anything may happen between any two requests: so cap, one clear a generation, and what people decide
+hold whatever Redis loses, whenever. On the other ways nothing happens between look and clear, unless a case has a gap
+there: those gaps, and what these ways can't see, are the limits below.
 """
 
 from __future__ import annotations
@@ -17,12 +21,16 @@ from typing import Any
 import pytest
 
 from dag_retry import AttemptCounter
+from dag_retry._airflow.ways import supervisor
+from dag_retry._airflow.ways.decision import CLEARED, CURRENT
+from dag_retry._airflow.ways.rest import RestWay
+from dag_retry._airflow.ways.supervisor import SupervisorWay
 from dag_retry._callback import winner
 from dag_retry._callback.holder import Holder
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.scripts import script
 from tests.simulation.airflow import Airflow, BrokenPromiseError, Faults, State
-from tests.simulation.flow import VERBS, AskingApi, AskingRedis, Flow, Request
+from tests.simulation.flow import VERBS, AskingApi, AskingRedis, Flow, Request, Way
 from tests.simulation.scripts import Scripts
 from tests.simulation.search import at_random, exhaustively
 
@@ -45,13 +53,13 @@ def scripts() -> Scripts:
     return Scripts(SCRIPTS)
 
 
-# Tasks, cap, faults.
+# Tasks, cap, faults; by the REST API.
 SMALL: dict[str, tuple[int, int, Faults]] = {
     "no fault": (3, 2, Faults()),
     "tasks killed": (2, 2, Faults(kill=2)),
     "killed, and replies lost": (2, 2, Faults(kill=1, lost_reply=2)),
     "tasks succeed": (2, 2, Faults(success=3, kill=1)),
-    "workers lost": (2, 2, Faults(silent=1, kill=1)),
+    "workers lost": (2, 1, Faults(silent=1, kill=1)),
     "API unclear": (2, 2, Faults(api_look=1, api_before=1, api_after=1)),
     "API unclear, tasks killed": (2, 1, Faults(api_before=1, api_after=1, kill=1)),
     "API late": (2, 1, Faults(api_late=1, kill=1)),
@@ -63,7 +71,7 @@ SMALL: dict[str, tuple[int, int, Faults]] = {
     "a replica that lags": (2, 2, Faults(failover=1)),
     "a replica that lags, tasks killed": (2, 1, Faults(failover=1, kill=1)),
     "people clear": (2, 2, Faults(manual_clear=1)),
-    "people clear twice": (2, 1, Faults(manual_clear=2)),
+    "people clear twice": (1, 1, Faults(manual_clear=2)),
     "people clear, Redis forgets": (2, 1, Faults(manual_clear=1, loss=1)),
     "people clear, a replica lags": (2, 1, Faults(manual_clear=1, failover=1)),
     "people clear, tasks succeed": (2, 1, Faults(manual_clear=1, success=2)),
@@ -75,7 +83,9 @@ SMALL: dict[str, tuple[int, int, Faults]] = {
 }
 # Minutes each: make simulate.
 LARGE: dict[str, tuple[int, int, Faults]] = {
+    "workers lost": (2, 2, Faults(silent=1, kill=1)),
     "workers lost, people clear": (2, 2, Faults(silent=1, manual_clear=1)),
+    "people clear twice": (2, 1, Faults(manual_clear=2)),
     "a crash, a loss, a clear by hand, two unclear answers": (
         2,
         1,
@@ -88,8 +98,87 @@ CASES = SMALL | (LARGE if "SEEDS" in os.environ else {})
 @pytest.mark.parametrize("case", CASES)
 def test_every_schedule(case: str, scripts: Scripts) -> None:
     tasks, cap, faults = CASES[case]
-    searched = exhaustively(Airflow(Flow(cap), scripts, cap), tasks, faults)
+    searched = exhaustively(Airflow(Flow(cap), scripts), tasks, faults)
     print(f"{case}: {searched.states:,} states, {searched.moves:,} moves")
+
+
+# Tasks, cap, faults, and what is special; by the route.
+ATOMIC: dict[str, tuple[int, int, Faults, dict[str, Any]]] = {
+    "no fault": (3, 2, Faults(), {}),
+    "tasks killed, replies lost": (2, 2, Faults(kill=1, lost_reply=2), {}),
+    "API unclear": (2, 2, Faults(api_before=1, api_after=1), {}),
+    "API late, tasks killed": (2, 1, Faults(api_late=1, kill=1), {}),
+    "API late, and unclear": (2, 2, Faults(api_late=1, api_before=1), {}),
+    "API refuses": (2, 2, Faults(refused=1, kill=1), {}),
+    "Redis away": (2, 1, Faults(redis_before=1, redis_after=1), {}),
+    "Redis forgets twice": (2, 2, Faults(loss=2), {}),
+    "Redis forgets, API unclear": (2, 2, Faults(loss=1, api_after=1), {}),
+    "Redis forgets, API late": (2, 1, Faults(loss=1, api_late=1), {}),
+    "Redis forgets, tasks killed": (2, 1, Faults(loss=2, kill=1), {}),
+    "Redis forgets a run, and is sure that it did not": (2, 2, Faults(loss=2), {"forgets": True}),
+    "Redis forgets a run, tasks killed": (2, 1, Faults(loss=1, kill=1), {"forgets": True}),
+    "a replica that lags": (2, 2, Faults(failover=1), {}),
+    "a replica that lags, tasks killed": (2, 1, Faults(failover=1, kill=1), {}),
+    "people clear": (2, 1, Faults(manual_clear=1, kill=1), {}),
+    "people clear, Redis forgets": (1, 1, Faults(manual_clear=1, loss=1), {}),
+    "people clear, a replica lags": (1, 1, Faults(manual_clear=1, failover=1), {}),
+}
+
+
+@pytest.mark.parametrize("case", ATOMIC)
+def test_every_schedule_of_the_atomic_way(case: str, scripts: Scripts) -> None:
+    tasks, cap, faults, of_flow = ATOMIC[case]
+    searched = exhaustively(Airflow(Flow(cap, way="atomic", **of_flow), scripts), tasks, faults)
+    print(f"{case}: {searched.states:,} states, {searched.moves:,} moves")
+
+
+# What people do: tasks, faults, policy, what is special of Airflow; and by which ways.
+BY_DELAY: dict[str, Any] = {"delay": MINUTE}
+NO_SUPERVISOR: tuple[Way, ...] = ("atomic", "rest")
+ALL_WAYS: tuple[Way, ...] = (*NO_SUPERVISOR, "supervisor")
+PEOPLE: dict[str, tuple[int, Faults, dict[str, Any], dict[str, Any], tuple[Way, ...]]] = {
+    "nothing": (2, Faults(kill=1), {}, {}, ("supervisor",)),
+    "Redis forgets": (2, Faults(loss=1), {}, {}, ("supervisor",)),
+    "a clear": (2, Faults(manual_clear=1), {}, {"keeps_ids": True}, ALL_WAYS),
+    "a clear, API unclear": (1, Faults(manual_clear=1, api_after=1), {}, {"keeps_ids": True}, ALL_WAYS),
+    "set to success": (2, Faults(run_success=1, kill=1), {}, {}, ALL_WAYS),
+    "set to success, Redis forgets": (2, Faults(run_success=1, loss=1), {}, {}, ALL_WAYS),
+    "set to success, delays": (2, Faults(run_success=1), BY_DELAY, {}, NO_SUPERVISOR),
+    "set to failed": (2, Faults(run_failed=1), {}, {}, ALL_WAYS),
+    "set to failed, Redis forgets": (2, Faults(run_failed=1, loss=1), {}, {}, ("atomic",)),
+    "set to failed, delays": (2, Faults(run_failed=1), BY_DELAY, {}, NO_SUPERVISOR),
+    "a task set to success": (2, Faults(task_success=1, kill=1), {}, {}, ALL_WAYS),
+    "a task set to success, delays": (1, Faults(task_success=1), BY_DELAY, {}, ALL_WAYS),
+    "made anew": (2, Faults(delete=1, kill=1), {}, {}, NO_SUPERVISOR),
+    "made anew, cap 2": (1, Faults(delete=1, success=1), {"max_attempts": 2}, {}, NO_SUPERVISOR),
+    "made anew, Redis forgets": (2, Faults(delete=1, loss=1), {}, {}, NO_SUPERVISOR),
+    "made anew twice": (1, Faults(delete=2), {}, {}, NO_SUPERVISOR),
+    "made anew, delays": (1, Faults(delete=1), BY_DELAY, {}, NO_SUPERVISOR),
+    "cancelled": (2, Faults(cancel=1), {}, {}, ALL_WAYS),
+    "cancelled, cap 2": (1, Faults(cancel=1, success=1), {"max_attempts": 2}, {}, ALL_WAYS),
+    "cancelled, delays": (1, Faults(cancel=1), BY_DELAY, {}, ALL_WAYS),
+    "paused": (2, Faults(pause=1), {}, {}, ALL_WAYS),
+    "paused, delays": (1, Faults(pause=1), BY_DELAY, {}, ALL_WAYS),
+    "a harmless failure, delays": (2, Faults(success=2), BY_DELAY, {"harmless": [0], "level": "task"}, NO_SUPERVISOR),
+    "a harmless failure, workers lost": (
+        2,
+        Faults(silent=1, success=1),
+        {},
+        {"harmless": [0], "level": "task"},
+        ALL_WAYS,
+    ),
+}
+
+
+@pytest.mark.parametrize(("case", "way"), [(case, way) for case, (*_, ways) in PEOPLE.items() for way in ways])
+def test_every_schedule_of_people(case: str, way: Way, scripts: Scripts) -> None:
+    tasks, faults, of_flow, of_airflow, _ = PEOPLE[case]
+    policy = dict(of_flow)
+    flow = Flow(policy.pop("max_attempts", 1), way=way, **policy)
+    # Delays, pauses, and what a Dag-level callback without credentials leaves, are for a sweeper.
+    sweeps = way == "supervisor" or "delay" in of_flow or faults.pause > 0
+    searched = exhaustively(Airflow(flow, scripts, sweeps=sweeps, **of_airflow), tasks, faults)
+    print(f"{case}, {way}: {searched.states:,} states, {searched.moves:,} moves")
 
 
 # Tasks (two of them always: make simulate), cap, faults, policy.
@@ -122,7 +211,7 @@ SWEPT: dict[str, tuple[int, int, Faults, dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", SWEPT)
 def test_every_schedule_with_sweepers(case: str, scripts: Scripts) -> None:
     tasks, cap, faults, of_flow, of_airflow = SWEPT[case]
-    airflow = Airflow(Flow(cap, **of_flow), scripts, cap, sweeps=True, **of_airflow)
+    airflow = Airflow(Flow(cap, **of_flow), scripts, sweeps=True, **of_airflow)
     searched = exhaustively(airflow, 2 if "SEEDS" in os.environ else tasks, faults)
     print(f"{case}: {searched.states:,} states, {searched.moves:,} moves")
 
@@ -139,16 +228,19 @@ POLICIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("faults", [Faults(kill=1, api_after=1), Faults(manual_clear=1), Faults(loss=1, lost_reply=1)])
 def test_every_schedule_of_other_policies(policy: str, faults: Faults, scripts: Scripts) -> None:
     of_flow, of_airflow = POLICIES[policy]
-    searched = exhaustively(Airflow(Flow(2, **of_flow), scripts, 2, **of_airflow), 2, faults)
+    searched = exhaustively(Airflow(Flow(2, **of_flow), scripts, **of_airflow), 2, faults)
     print(f"{policy}: {searched.states:,} states, {searched.moves:,} moves")
 
 
+@pytest.mark.parametrize("way", NO_SUPERVISOR)
 @pytest.mark.parametrize("sweeps", [False, True])
-def test_random_schedules(sweeps: bool, scripts: Scripts) -> None:
-    of_sweepers = {"uncalled", "sweep", "miss"}
+def test_random_schedules(sweeps: bool, way: Way, scripts: Scripts) -> None:
+    of_sweepers = {"uncalled", "sweep", "miss", "pause"}
+    # In a run made anew a clear by hand before the first failure counts; and see the limits.
     kinds = [name for name in Faults._fields if not name.startswith("gap") and (sweeps or name not in of_sweepers)]
+    kinds = [name for name in kinds if name != "delete" and (way == "atomic" or name != "run_failed")]
     policy: dict[str, Any] = {"delay": [timedelta(0), MINUTE]} if sweeps else {}
-    airflows = {cap: Airflow(Flow(cap, **policy), scripts, cap, sweeps=sweeps) for cap in (1, 2, 3)}
+    airflows = {cap: Airflow(Flow(cap, way=way, **policy), scripts, sweeps=sweeps) for cap in (1, 2, 3)}
     # With sweepers every minute that passes is new to the scripts: ten times slower.
     for seed in range(SEEDS // 20 if sweeps else SEEDS):
         choice = random.Random(seed)
@@ -160,9 +252,14 @@ def test_random_schedules(sweeps: bool, scripts: Scripts) -> None:
 
 
 # What the README states as limits: each can break a promise.
-LIMITS = {
-    "a person clears between look and clear": Faults(gap_after_look=1, manual_clear=1),
-    "Redis forgets between renewal and clear": Faults(gap_before_clear=1, loss=1),
+LIMITS: dict[str, tuple[Way, Faults]] = {
+    "a person clears between look and clear": ("rest", Faults(gap_after_look=1, manual_clear=1)),
+    "Redis forgets between renewal and clear": ("rest", Faults(gap_before_clear=1, loss=1)),
+    "a person sets a run to failed right after it failed": ("rest", Faults(run_failed=1, loss=1)),
+    "a person clears between look and clear, no credentials": ("supervisor", Faults(gap_after_look=1, manual_clear=1)),
+    "Redis forgets between renewal and clear, no credentials": ("supervisor", Faults(gap_before_clear=1, loss=1)),
+    "a person sets a failed run to failed, no credentials": ("supervisor", Faults(run_failed=1, kill=1)),
+    "a run is made anew while a claim is due, no credentials": ("supervisor", Faults(delete=1)),
 }
 
 
@@ -175,7 +272,9 @@ def broken(airflow: Airflow, faults: Faults) -> str:
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_limits(limit: str, scripts: Scripts) -> None:
-    assert f"{limit}: {broken(Airflow(Flow(1), scripts, 1), LIMITS[limit])}" in BROKEN
+    way, faults = LIMITS[limit]
+    airflow = Airflow(Flow(1, way=way), scripts, sweeps=way == "supervisor")
+    assert f"{limit}: {broken(airflow, faults)}" in BROKEN
 
 
 # Each rule of the scripts, taken out: the name on its line, what stands there instead, under which cap and faults.
@@ -210,6 +309,12 @@ RULES: dict[str, tuple[str, str, int, Faults]] = {
         "a success is kept", "redis.call('DEL', run_key) return {}", 1, Faults(success=2, manual_clear=1)),
     "an older success changes nothing": (
         "an older success changes nothing", "if false then", 1, Faults(success=2, manual_clear=1)),
+    "a run made anew has no record": ("a run made anew has no record", "if false then", 1, Faults(delete=1)),
+    "a clear is no deletion": ("a clear is no deletion", "", 1, Faults(manual_clear=1)),
+    "a run made anew began later": ("a run made anew began later", "return true", 2, Faults(cancel=1)),
+    "a cancel counts for a failure to come": ("cancelled in advance", "if false then", 1, Faults(cancel=1)),
+    "a cancel counts for the attempt under way": (
+        "a cancel counts for the attempt under way", "record.generation}", 2, Faults(cancel=1)),
     "what was not told is told again": ("untold is told again", "local due_at = '0'", 1, Faults(kill=1)),
 }  # fmt: skip
 
@@ -223,6 +328,12 @@ SWEPT_RULES: dict[str, tuple[str, str, Faults, dict[str, Any], dict[str, Any]]] 
     "a skip ends a budget": ("a skip ends a budget", "", Faults(manual_clear=2), {"hopeless": [0]}, {}),
     "what is unclaimed is in nobody's hand": (
         "unclaimed is in nobody's hand", "local in_hand = true", Faults(miss=1, kill=2), {}, {}),
+    "without a clear nothing has recovered": (
+        "no clear, no recovery", "local uncleared = false", Faults(success=2), {"delay": MINUTE},
+        {"harmless": [0], "level": "task"}),
+    "a success has a start": (
+        "a success has a start", "local started = record.run_started", Faults(silent=1, success=2), {"delay": MINUTE},
+        {"harmless": [0], "level": "task"}),
     "what is due is taken by one": (
         "what is due is taken by one", "elseif record.due_at ~= '0' then", Faults(sweep=2, kill=1, dag_kill=1), {},
         {"level": "task"}),
@@ -262,8 +373,8 @@ def torn_claim(patch: pytest.MonkeyPatch) -> None:
 def renewal_first(patch: pytest.MonkeyPatch) -> None:
     """Renew the claim, then look, then clear."""
 
-    def try_once(holder: Holder, api: Any) -> Any:
-        return once(holder, api) if renew(holder.counter, holder.claim) else None
+    def try_once(holder: Holder, way: Any) -> Any:
+        return once(holder, way) if renew(holder.counter, holder.claim) else None
 
     renew, once = AttemptCounter.renew, winner._try_once
     patch.setattr(AttemptCounter, "renew", lambda *_: True)
@@ -274,7 +385,7 @@ def renewal_first(patch: pytest.MonkeyPatch) -> None:
 HABITS: dict[str, tuple[Any, int, Faults]] = {
     "a claim is one step (the recipe reads, then writes)": (torn_claim, 1, Faults()),
     "a clear is sent after a look": (
-        lambda patch: patch.setattr(AskingApi, "is_current", lambda *_: True), 1, Faults(api_after=1)),
+        lambda patch: patch.setattr(RestWay, "look", lambda *_: CURRENT), 1, Faults(api_after=1)),
     "a claim is renewed before its clear": (
         lambda patch: patch.setattr(AttemptCounter, "renew", lambda *_: True), 1, Faults(leap=1, refused=1)),
     "a claim is renewed after its look": (renewal_first, 1, Faults(gap_after_look=1, loss=1)),
@@ -287,19 +398,53 @@ HABITS: dict[str, tuple[Any, int, Faults]] = {
 }  # fmt: skip
 
 
+def clear_what_is_failed(self: SupervisorWay, claim: Any, level: Any, note: str) -> Any:
+    """Clear once more whatever has failed."""
+    supervisor._send("TriggerDagRun")
+    if supervisor._send("GetDagRun").state == "failed":
+        supervisor._send("TriggerDagRun")
+    return CLEARED
+
+
+# Each rule of Airflow's decision, taken out: by which way, what stands there instead, faults and policy.
+DECISIONS: dict[str, tuple[Way, str, Any, Faults, dict[str, Any]]] = {
+    "the audit log is the second witness": (
+        "atomic", "dag_retry.plugin.clear.decision._next_attempt", lambda asked, _: asked.attempt, Faults(loss=1),
+        {"forgets": True}),
+    "what a person decided stands": (
+        "atomic", "dag_retry.plugin.clear.decision._is_settled_by_hand", lambda *_: False, Faults(run_failed=1), {}),
+    "what a person decided stands, by REST": (
+        "rest", "tests.simulation.flow.AskingApi.is_settled", lambda *_, since: False, Faults(run_failed=1), BY_DELAY),
+    "what is cleared is current, by REST": (
+        "rest", "dag_retry._airflow.ways.rest.decide", lambda *_: CURRENT, Faults(run_success=1), {}),
+    "a run that failed again was not left failed": (
+        "supervisor", "dag_retry._airflow.ways.supervisor.SupervisorWay.clear", clear_what_is_failed, Faults(), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", DECISIONS)
+def test_a_rule_of_the_decision_taken_out_is_missed(
+    rule: str, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way, name, instead, faults, of_flow = DECISIONS[rule]
+    monkeypatch.setattr(name, instead)
+    airflow = Airflow(Flow(1, way=way, **of_flow), scripts, sweeps=way == "supervisor" or bool(of_flow))
+    assert f"{rule}: {broken(airflow, faults)}" in BROKEN
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_of_the_scripts_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, instead, cap, faults = RULES[rule]
     # That an index lies is found by itself; what is shown here is the promise.
     monkeypatch.setattr(Scripts, "_check", lambda *_: None)
-    assert f"{rule}: {broken(Airflow(Flow(cap), without(name, instead), cap), faults)}" in BROKEN
+    assert f"{rule}: {broken(Airflow(Flow(cap), without(name, instead)), faults)}" in BROKEN
 
 
 @pytest.mark.parametrize("rule", SWEPT_RULES)
 def test_a_rule_of_sweepers_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, instead, faults, of_flow, of_airflow = SWEPT_RULES[rule]
     monkeypatch.setattr(Scripts, "_check", lambda *_: None)
-    airflow = Airflow(Flow(1, **of_flow), without(name, instead), 1, sweeps=True, **of_airflow)
+    airflow = Airflow(Flow(1, **of_flow), without(name, instead), sweeps=True, **of_airflow)
     assert f"{rule}: {broken(airflow, faults)}" in BROKEN
 
 
@@ -309,4 +454,4 @@ def test_a_rule_of_the_callbacks_taken_out_is_missed(
 ) -> None:
     take_out, cap, faults = HABITS[rule]
     take_out(monkeypatch)
-    assert f"{rule}: {broken(Airflow(Flow(cap), scripts, cap), faults)}" in BROKEN
+    assert f"{rule}: {broken(Airflow(Flow(cap), scripts), faults)}" in BROKEN

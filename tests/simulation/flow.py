@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 from unittest.mock import patch
 
@@ -17,13 +19,15 @@ import redis
 from airflow.sdk.exceptions import AirflowFailException
 
 from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry
+from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.scripts import script
 from dag_retry.sweeper.sweeper import Sweeper
-from tests.contexts import dag_failed, dag_succeeded, heartbeat_timeout, task_failed
+from tests.contexts import NOW, dag_failed, dag_succeeded, heartbeat_timeout, task_failed
 from tests.deployment import connected_to
 
 Kind = Literal["task", "timeout", "dag", "success", "sweeper"]
+Way = Literal["atomic", "rest", "supervisor"]
 
 
 class Trouble(Enum):
@@ -45,7 +49,9 @@ class Callback(NamedTuple):
     """One call of a callback: what Airflow tells it.
 
     :param name: names its claim.
-    :param generation: ``clear_number`` in its context; the id of its task instance is that too.
+    :param generation: ``clear_number`` in its context.
+    :param ti_id: the id of its task instance.
+    :param started: in which era its run began, as an offset.
     """
 
     name: str
@@ -53,11 +59,13 @@ class Callback(NamedTuple):
     task: int
     generation: int
     try_number: int
+    ti_id: str = ""
+    started: int = 0
 
 
 class Request(NamedTuple):
     """What a callback asks for: a ``script`` by verb with its ARGV, ``look``, ``is_still_current_try``,
-    ``queue``, ``clear``, ``hook``."""
+    ``queue``, ``clear``, ``hook``. A look and a clear are of a task, as its name."""
 
     what: str
     of: Any = None
@@ -91,12 +99,24 @@ class Flow:
     """Runs callbacks of one policy.
 
     :param cap: ``max_attempts``.
+    :param way: how runs are cleared.
+    :param forgets: whether a claim of a run without a record has all attempts: as if Redis were sure that it has
+        forgotten nothing.
     :param repeats: whether a callback has the time to repeat what was not answered.
     :param hopeless: the tasks that fail in a way which is not to be retried.
     :param policy: further parameters of ``DagRetry``.
     """
 
-    def __init__(self, cap: int, *, repeats: bool = True, hopeless: Collection[int] = (), **policy: Any) -> None:
+    def __init__(
+        self,
+        cap: int,
+        *,
+        way: Way = "rest",
+        forgets: bool = False,
+        repeats: bool = True,
+        hopeless: Collection[int] = (),
+        **policy: Any,
+    ) -> None:
         told = lambda context: self.ask(Request("hook", context["dag_retry"].status.value))  # noqa: E731
         hooks: Any = {"on_exhausted": told, "on_blocked": told, "on_skipped": told}
         self._retry = DagRetry(cap, **hooks, **policy)
@@ -104,6 +124,9 @@ class Flow:
         with self._deployed():
             self._sweeper = Sweeper(self._redis)
         self._sweeper._hooks = Hooks(**hooks)
+        self.cap = cap
+        self.way = way
+        self.forgets = forgets
         self._hopeless = hopeless
         self._repeats = repeats
         self._answers: Iterator[Any] = iter(())
@@ -150,8 +173,13 @@ class Flow:
 
     @contextmanager
     def _as(self, callback: Callback) -> Iterator[None]:
+        way: Any = AtomicWay if self.way == "atomic" else NoRoute
         with (
             self._deployed(),
+            patch("dag_retry._airflow.settings.has_credentials", lambda: self.way != "supervisor"),
+            patch("dag_retry._callback.winner.has_supervisor", lambda: True),
+            patch("dag_retry._callback.winner.AtomicWay", way),
+            patch("dag_retry._airflow.ways.supervisor._send", AskingSupervisor(self).send),
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._callback.winner.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._callback.endings.AirflowApi", lambda *_: AskingApi(self)),
@@ -177,7 +205,12 @@ class AskingRedis(redis.Redis):
         return self._run({script("record", verb).sha: verb for verb in VERBS}.get(sha), call[numkeys:])
 
     def _run(self, verb: str | None, arguments: tuple[Any, ...]) -> Any:
-        return self.run_script(verb, frozen(json.loads(arguments[0]))) if verb else self.run_script("due", arguments)
+        if verb is None:
+            return self.run_script("due", arguments)
+        args = json.loads(arguments[0])
+        if verb == "claim" and self.flow.forgets:
+            args["on_missing_record"] = "start_fresh"
+        return self.run_script(verb, frozen(args))
 
     def run_script(self, verb: str, args: tuple[Any, ...]) -> Any:
         return self.flow.ask(Request("script", verb, args))
@@ -188,34 +221,79 @@ def frozen(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
 
 
-VERBS = ("claim", "renew", "confirm", "block", "acknowledge", "succeed", "take", "miss")
+VERBS = (
+    "claim", "renew", "confirm", "postpone", "forget", "block", "acknowledge", "succeed", "take", "miss", "cancel"
+)  # fmt: skip
+
+
+class Look(NamedTuple):
+    """What Airflow says of a run and the failed task, all at one moment.
+
+    :param run: the state of the run, as an API says; empty if there is none.
+    :param clear_number: of the run.
+    :param try_id: the id of the failed task's instance.
+    :param try_state: its state.
+    :param settled: whether the audit log says that a person decided.
+    :param paused: whether the Dag is paused.
+    """
+
+    run: str
+    clear_number: int
+    try_id: str
+    try_state: str
+    settled: bool
+    paused: bool
+
+
+class NoRoute:
+    """The atomic way to an API server without this package. This tells before the claim is renewed."""
+
+    def __init__(self, client: object) -> None: ...
+
+    def look(self, *_: object) -> None:
+        raise RouteMissingError
 
 
 class AskingApi:
-    """Airflow's API as the flow knows it."""
+    """Airflow's API as the flow knows it. The look of a claim is one request, and so all of one moment."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
+        self.client = self
 
     def __enter__(self) -> AskingApi:
         return self
 
     def __exit__(self, *_: object) -> None: ...
 
-    def is_current(self, dag_id: str, run_id: str, failed_try: FailedTry) -> Any:
-        return self._flow.ask(Request("look", failed_try.ti_id))
+    def post_to(self, route: str, *, query: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
+        """The atomic way's request."""
+        return dict(self._flow.ask(Request("clear", body["task_id"], tuple(body.items()))))
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        # All that is known of the run is asked for at once, before the failed try is known: so all tasks are.
+        self._looks: tuple[Look, ...] = self._flow.ask(Request("look"))
+        run = self._looks[0].run
+        return {"state": run, "queued_at": ""} if run else None
+
+    def find_try(self, dag_id: str, run_id: str, failed_try: FailedTry) -> dict[str, Any]:
+        look = self._looks[int(failed_try.task_id)]
+        return {"id": look.try_id, "state": look.try_state}
+
+    def is_settled(self, dag_id: str, run_id: str, failed_try: FailedTry, *, since: str) -> bool:
+        return self._looks[int(failed_try.task_id)].settled
 
     def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
         return self._flow.ask(Request("is_still_current_try", failed_try.ti_id, (failed_try.task_id, try_number)))
 
-    def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> None:
-        self._flow.ask(Request("queue"))
+    def queue_stranded(self, dag_id: str, run_id: str, failed_try: FailedTry) -> bool:
+        return bool(self._flow.ask(Request("queue", failed_try.task_id)))
 
     def clear(self, dag_id: str, run_id: str, options: object) -> None:
         self._flow.ask(Request("clear"))
 
     def why_not(self, dag_id: str, run_id: str, options: object) -> str:
-        return ""
+        return "dag_paused" if self._looks[0].paused else ""
 
     def trigger(self, dag_id: str, run_id: str, run_after: object) -> bool:
         return True
@@ -223,12 +301,38 @@ class AskingApi:
     def note(self, dag_id: str, run_id: str, revise: object) -> None: ...
 
 
+class AskingSupervisor:
+    """A task's supervisor as the flow knows it. A look is one request, and so all of one moment.
+
+    Its Dag-level callback sends nothing, since nobody would answer.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    def send(self, message: str, **fields: Any) -> Any:
+        if message == "GetDagRun":
+            self._looks: tuple[Look, ...] = self._flow.ask(Request("look"))
+            if not self._looks[0].run:
+                raise ClearRefused("404", reason="http_404")
+            return SimpleNamespace(state=self._looks[0].run, clear_number=self._looks[0].clear_number)
+        if message == "GetDag":
+            return SimpleNamespace(is_paused=self._looks[0].paused)
+        if message == "GetTaskStates":
+            (task_id,) = fields["task_ids"]
+            return SimpleNamespace(task_states={fields["run_ids"][0]: {task_id: self._looks[int(task_id)].try_state}})
+        assert message == "TriggerDagRun"
+        return self._flow.ask(Request("clear"))
+
+
 def _context(callback: Callback) -> dict[str, Any]:
-    ti = {"id": str(callback.generation), "task_id": str(callback.task), "try_number": callback.try_number}
+    ti = {"id": callback.ti_id, "task_id": str(callback.task), "try_number": callback.try_number}
     if callback.kind == "task":
-        return task_failed(callback.generation, **ti)
-    if callback.kind == "timeout":
-        return heartbeat_timeout(callback.generation, **ti)
-    context = dag_failed(callback.generation) if callback.kind == "dag" else dag_succeeded(callback.generation)
-    vars(context["ti"]).update(ti)
+        context = task_failed(callback.generation, **ti)
+    elif callback.kind == "timeout":
+        context = heartbeat_timeout(callback.generation, **ti)
+    else:
+        context = dag_failed(callback.generation) if callback.kind == "dag" else dag_succeeded(callback.generation)
+        vars(context["ti"]).update(ti)
+    context["dag_run"].start_date = NOW + timedelta(minutes=callback.started)
     return context

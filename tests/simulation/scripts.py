@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import fakeredis
 
+from dag_retry._reasons import SETTLED
 from dag_retry._redis.keys import Keys
 
 DAG, RUN = "daily_load", "run"
@@ -101,6 +102,7 @@ def _indexes(record: Record) -> dict[str, str]:
         held[_ACTIVE] = str(int(fields["updated_at"]) + TTL)
     elif not record.at_rest:
         held[_ACTIVE] = fields["due_at"]
-    if record.status in ("exhausted", "blocked", "skipped", "unclaimed"):
+    settled = fields["reason"] in SETTLED or record.generation < 0
+    if record.status in ("exhausted", "blocked", "skipped", "unclaimed") and not settled:
         held[_ATTENTION] = fields["updated_at"]
     return held

@@ -49,10 +49,14 @@ class SupervisorWay:
         return decide(Seen(_value(run.state), claim.failed_try.ti_id, _try_state(claim)), claim, level)
 
     def clear(self, claim: Claim, level: Level, note: str) -> Decision:
-        """See :meth:`Way.clear`. If Airflow leaves the run failed, this clears the run once more, and that counts."""
+        """See :meth:`Way.clear`. If Airflow leaves the run failed, this clears the run once more, and that counts.
+
+        A run that has failed again meanwhile, or that a person has stopped, is none: its failed try has ended.
+        """
         _send("TriggerDagRun", dag_id=claim.dag_id, run_id=claim.run_id, reset_dag_run=True)
         run = _dag_run(claim)
-        if run is not None and _value(run.state) == "failed":
+        left_failed = run is not None and (run.clear_number, _value(run.state)) == (claim.generation + 1, "failed")
+        if left_failed and _try_state(claim) in ("", "restarting"):
             _send("TriggerDagRun", dag_id=claim.dag_id, run_id=claim.run_id, reset_dag_run=True)
         return CLEARED
 
