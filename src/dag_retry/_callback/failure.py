@@ -13,8 +13,8 @@ from dag_retry._types import FailedTry
 class UnknownTry(NamedTuple):
     """A failure of which Airflow tells the run, but neither its generation nor the try that failed.
 
-    Nothing can be claimed for such a failure. Airflow tells so little to a callback of a Dag if its run has no FAILED
-    task (`produce_dag_callback`), and to a callback of a task that its trigger ended (`TaskFailedEvent`).
+    Nothing can be claimed for such a failure. Airflow tells a Dag's callback so little if the run has no FAILED task
+    (`produce_dag_callback`). It tells a task's callback so little if the task's trigger ended it (`TaskFailedEvent`).
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
