@@ -57,7 +57,7 @@ REASONS = {
     ),
     "dag_paused_by_failures": Reason(
         "max_consecutive_failed_dag_runs has paused the Dag",
-        "Fix the cause, unpause the Dag, then clear the run by hand.",
+        "Fix the cause and unpause the Dag. Then a sweeper clears the run.",
     ),
     "depends_on_past": Reason(
         "max_active_runs is 1 and tasks have depends_on_past: a run that is cleared after its end waits for the next "
