@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.airflow_server import USERNAME
-from tests.live.clear.conftest import ODD, Server
+from tests.live.clear.conftest import NOT_ON_SQLITE, ODD, Server
 
 pytestmark = pytest.mark.live
 
@@ -208,6 +208,7 @@ def test_a_draining_dag(server: Server) -> None:
     assert server.ask("clear_drains", "failed", claim)[:2] == ("hopeless", "dag_draining")
 
 
+@pytest.mark.parametrize("server", NOT_ON_SQLITE, indirect=True)
 def test_backfills(server: Server) -> None:
     """Airflow starts no queued run of a backfill that is paused, as a cancelled one is; of a completed one it does."""
     backfill = {"dag_id": "clear_backfill", "max_active_runs": 1}
