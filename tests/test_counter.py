@@ -178,13 +178,19 @@ class TestTakeover:
         dead = claim(counter, failed_try=TRY)
         answer = claim(counter, takeover=True, level="dag", failed_try=FailedTry("last", -1, "0199-bb"))
         assert told(answer) == ("won", "taken_over", 1)
-        assert answer.failed_try.ti_id == TRY.ti_id
+        # The error is that of the first holder: the Dag level knows no exception.
+        assert answer.failed_try == FailedTry("last", -1, "0199-bb", TRY.error)
         assert events(client) == ["won", "taken_over"]
         assert not counter.renew(dead)
         assert not counter.confirm(dead)
         assert not counter.block(dead, reason="http_403")
         assert counter.renew(answer)
         assert counter.confirm(answer)
+
+    def test_for_a_deadlock_airflow_names_any_task(self, counter: AttemptCounter) -> None:
+        claim(counter, failed_try=TRY)
+        deadlock = FailedTry("any", -1, "0199-bb", "all_tasks_deadlocked")
+        assert claim(counter, takeover=True, level="dag", failed_try=deadlock).failed_try == TRY
 
     @pytest.mark.parametrize("level", ["dag", "sweeper"])
     def test_never_from_a_live_dag_level_or_sweeper(self, counter: AttemptCounter, level: Any) -> None:
