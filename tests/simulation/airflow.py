@@ -286,11 +286,11 @@ class Airflow:
             yield self.leap, (1,)
             yield self.leap, (-1,)
         if state.run == "failed":
-            if left.duplicate:
+            if left.duplicate and not state.decided:
                 yield self.call_again, ()
             if left.miss:
                 yield self.miss, ()
-        elif left.uncalled and not any(task.phase in LIVING for task in state.tasks):
+        elif state.run == "running" and left.uncalled and not any(task.phase in LIVING for task in state.tasks):
             yield self.end_run_unnoticed, ()
         if left.sweep and state.record and state.record.is_due(state.minutes):
             yield self.sweep, ()
@@ -460,12 +460,16 @@ class Airflow:
     def cancel(self, state: State) -> State:
         """A person cancels the retry. Who has just renewed a claim still clears the run: this is stated.
 
-        A clear that Redis does not know of yet has begun another generation, for which the cancel does not count.
+        A clear that Redis does not know of yet has begun another generation, for which the cancel does not count. And
+        where Redis knows of no failure, an older failure that is on its way takes the cancel for itself.
         """
         args, before = {"dag_id": DAG, "run_id": RUN, "ttl": str(TTL), "holder": "ada"}, state.record
         state, done = self._script(_less(state, "cancel"), "cancel", frozen(args))
         renewed = any(actor.at.request and actor.at.request.what == "clear" for actor in state.actors)
-        cleared = before and before.status in ("waiting", "claimed") and before.generation < state.generation
+        counts_for = before.generation + (before.status == "retrying") if before else -1
+        older = [task.began for task in state.tasks if task.phase in LIVING]
+        older += [actor.at.callback.generation for actor in state.actors]
+        cleared = (counts_for if counts_for >= 0 else min(older, default=state.generation)) < state.generation
         too_late = bool(renewed or cleared or state.late)
         return state._replace(
             tally=state.tally._replace(cancelled=bool(done) and not too_late, forgot=state.tally.forgot or too_late)
@@ -482,7 +486,7 @@ class Airflow:
         state = state._replace(late=tuple(clear for clear in state.late if clear != (generation, had_ended, body)))
         if body:
             return self._decide(state, body)[0]
-        if generation != state.generation:
+        if generation != state.generation or state.decided:
             return state  # what this costs is stated in the README
         run = state.run
         state = self._by_callback(state, generation)
