@@ -418,7 +418,8 @@ DECISIONS: dict[str, tuple[Way, str, Any, Faults, dict[str, Any]]] = {
     "what is cleared is current, by REST": (
         "rest", "dag_retry._airflow.ways.rest.decide", lambda *_: CURRENT, Faults(run_success=1), {}),
     "a run that failed again was not left failed": (
-        "supervisor", "dag_retry._airflow.ways.supervisor.SupervisorWay.clear", clear_what_is_failed, Faults(kill=1), {}),
+        "supervisor", "dag_retry._airflow.ways.supervisor.SupervisorWay.clear", clear_what_is_failed, Faults(kill=1),
+        {}),
 }  # fmt: skip
 
 
