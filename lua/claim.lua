@@ -12,8 +12,8 @@
 --   ti_id
 --   error              the exception's type, '' where unknown
 --   clear              how to clear the run, kept with the claim: flags with commas between them
---   takeover           '1' if every task of the run has ended, so that a holder at the task level is dead. Default: a
---                      holder may be alive
+--   takeover           '1' if every task of the run has ended, so that a holder at the task level is dead, and this
+--                      failed try is the last word. Default: a holder may be alive
 --   on_missing_record  what counts if the run has no record: as many attempts as another counter holds, or
 --                      'start_fresh' for no clear. Default: every clear
 --   run_started        ms; when the run began. It tells a run that was deleted and made anew. Default: unknown
@@ -124,6 +124,11 @@ if known then
     local due = now >= tonumber(record.due_at) -- rule: a lease lasts
     if finished or not (dead or due) then -- rule: one winner
       return lose('already_' .. record.status)
+    end
+    -- The tries of the first holder may be gone: a scheduler that resets orphaned tasks gives them others, without a clear.
+    -- For a deadlock Airflow names any task, even one that succeeded.
+    if args.takeover == '1' and args.error ~= 'all_tasks_deadlocked' then
+      save(nil, {'task_id', args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id})
     end
     return answer(take_over(args.level), record.reason)
   end

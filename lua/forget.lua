@@ -14,9 +14,5 @@ end
 if record.claim_id ~= args.claim_id or record.status ~= 'claimed' then
   return 0
 end
-emit('gone', setmetatable({reason = 'gone'}, {__index = record}))
-index(active_key, nil)
-index(attention_key, nil)
--- Redis deletes what has no time to live, and needs no right to DEL for that.
-redis.call('PEXPIRE', run_key, '0')
+forget('gone')
 return 1

@@ -143,6 +143,15 @@ local function save(event, change, but)
   redis.call('PEXPIRE', run_key, ttl)
 end
 
+-- Deletes the record, and emits an event.
+local function forget(event)
+  emit(event, setmetatable({reason = event}, {__index = record}))
+  index(active_key, nil)
+  index(attention_key, nil)
+  -- Redis deletes what has no time to live, and needs no right to DEL for that.
+  redis.call('PEXPIRE', run_key, '0')
+end
+
 -- Gives a run that is due, or whose holder is dead, to another holder. Returns the verdict of that holder's claim: 'won'
 -- if the run is to be cleared, else the ending that the hooks were not told of. A blocked run is to be cleared once more.
 local function take_over(level)

@@ -99,10 +99,13 @@ def test_current(row: Row, claim: dict[str, Any]) -> None:
     assert decided(row, **claim) == ("current", "cleared", 1)
 
 
+def test_already_cleared() -> None:
+    assert decided(Row(clear_number=4)) == ("already_cleared", "already_cleared", 1)
+
+
 @pytest.mark.parametrize(
     ("row", "claim"),
     [
-        (Row(clear_number=4), {}),
         (Row(tries={}), {}),
         (Row(), {"ti_id": uuid7(NOW - SECOND)}),
         (Row(state="running", tries=its("restarting")), {"fresh": True}),  # Airflow 3.4 keeps its id
@@ -113,8 +116,9 @@ def test_current(row: Row, claim: dict[str, Any]) -> None:
         (Row(tries={}), {"ti_id": "ffffffff-ffff-4fff-8fff-ffffffffffff"}),  # no UUIDv7
     ],
 )
-def test_already_cleared(row: Row, claim: dict[str, Any]) -> None:
-    assert decided(row, **claim) == ("already_cleared", "already_cleared", 1)
+def test_another_try_in_the_same_generation(row: Row, claim: dict[str, Any]) -> None:
+    """A scheduler resets an orphaned task, or a public clear loses its update of ``clear_number``."""
+    assert decided(row, **claim) == ("replaced", "replaced", 1)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
             "renew": lambda client: AttemptCounter(client).renew(CLAIM),
             "postpone": lambda client: AttemptCounter(client).postpone(CLAIM, reason="dag_paused", pause=timedelta(0)),
             "forget": lambda client: AttemptCounter(client).forget(CLAIM),
+            "withdraw": lambda client: AttemptCounter(client).withdraw(CLAIM),
             "acknowledge": lambda client: AttemptCounter(client).acknowledge(CLAIM),
             "hasten": lambda client: Interventions(client).hasten("d", "r"),
             "cancel": lambda client: Interventions(client).cancel("d", "r"),
@@ -281,7 +282,7 @@ def called(file: Path) -> set[str]:
 def test_metrics_know_every_event() -> None:
     emitted: set[str] = set()
     for file in FILES:
-        emitted.update(re.findall(r"(?:save|emit)\((?:not \w+ and )?'(\w+)'", parts(file)[1]))
+        emitted.update(re.findall(r"(?:save|emit|forget)\((?:not \w+ and )?'(\w+)'", parts(file)[1]))
     assert "save(verdict, " in (LUA / "claim.lua").read_text()
     emitted |= {"won", "exhausted", "skipped"}
     assert "save(status, " in (LUA / "block.lua").read_text()

@@ -178,13 +178,19 @@ class TestTakeover:
         dead = claim(counter, failed_try=TRY)
         answer = claim(counter, takeover=True, level="dag", failed_try=FailedTry("last", -1, "0199-bb"))
         assert told(answer) == ("won", "taken_over", 1)
-        assert answer.failed_try.ti_id == TRY.ti_id
+        # The error is that of the first holder: the Dag level knows no exception.
+        assert answer.failed_try == FailedTry("last", -1, "0199-bb", TRY.error)
         assert events(client) == ["won", "taken_over"]
         assert not counter.renew(dead)
         assert not counter.confirm(dead)
         assert not counter.block(dead, reason="http_403")
         assert counter.renew(answer)
         assert counter.confirm(answer)
+
+    def test_for_a_deadlock_airflow_names_any_task(self, counter: AttemptCounter) -> None:
+        claim(counter, failed_try=TRY)
+        deadlock = FailedTry("any", -1, "0199-bb", "all_tasks_deadlocked")
+        assert claim(counter, takeover=True, level="dag", failed_try=deadlock).failed_try == TRY
 
     @pytest.mark.parametrize("level", ["dag", "sweeper"])
     def test_never_from_a_live_dag_level_or_sweeper(self, counter: AttemptCounter, level: Any) -> None:
@@ -418,6 +424,38 @@ class TestForget:
             counter.confirm(won)
         before = record(counter)
         assert not counter.forget(won)
+        assert record(counter) == before
+
+
+class TestWithdraw:
+    def test_a_first_failure_leaves_no_record(self, counter: AttemptCounter, client: Any) -> None:
+        assert counter.withdraw(claim(counter))
+        assert counter.read(*RUN) is None
+        assert client.zcard("{dag-retry}:v1:active") == 0
+        assert (claim(counter).verdict, record(counter).attempt) == (Verdict.WON, 1)
+
+    def test_a_later_failure_is_as_if_it_had_not_been_claimed(self, counter: AttemptCounter) -> None:
+        counter.confirm(claim(counter))
+        won = claim(counter, 1)
+        assert [counter.withdraw(won), counter.withdraw(won)] == [True, False]
+        found = record(counter)
+        assert (found.status, found.generation, found.attempt) == (Status.RETRYING, 0, 1)
+        again = claim(counter, 1)
+        assert (again.verdict, again.attempt) == (Verdict.WON, 2)
+
+    def test_a_fresh_budget_stays_fresh(self, counter: AttemptCounter) -> None:
+        counter.confirm(claim(counter))
+        counter.succeed(*RUN, generation=1)
+        fresh = claim(counter, 2)
+        assert (fresh.reason, fresh.attempt) == ("fresh_budget", 1)
+        counter.withdraw(fresh)
+        assert claim(counter, 2).attempt == 1
+
+    def test_only_what_is_held(self, counter: AttemptCounter) -> None:
+        won = claim(counter)
+        counter.confirm(won)
+        before = record(counter)
+        assert not counter.withdraw(won)
         assert record(counter) == before
 
 

@@ -40,6 +40,8 @@ class Airflow(StubApi):
     scheduler: str = "healthy"
     may_clear: bool = True
     is_paused: bool = False
+    most_tasks: int = 16
+    most_runs: int = 16
     tags: tuple[str, ...] = ("dag-retry",)
     route_says: dict[str, Any] | None = field(default_factory=lambda: {"ready": True, "why_not": ""})
 
@@ -63,10 +65,14 @@ class Airflow(StubApi):
                         "dag_id": self.dag_id,
                         "is_paused": self.is_paused,
                         "max_consecutive_failed_dag_runs": 0,
+                        "max_active_tasks": self.most_tasks,
+                        "max_active_runs": self.most_runs,
                         "tags": [{"name": tag, "dag_id": self.dag_id} for tag in self.tags],
                         "default_args": {"has_on_failure_callback": True} if self.tags else {},
                     },
                 )
+            if request.path == f"/api/v2/dags/{self.dag_id}/tasks":
+                return answer(200, {"tasks": [{"task_id": name, "depends_on_past": True} for name in "abc"]})
             if request.path.endswith("/clear") and not self.may_clear:
                 return answer(403, {"detail": "Forbidden"})
         return super().act(request)
@@ -256,6 +262,15 @@ class TestAirflow:
     @pytest.fixture(autouse=True)
     def redis(self, doctor: Doctor) -> None:
         doctor.redis(*AOF)
+
+    def test_branches_that_run_one_after_another(self, doctor: Doctor) -> None:
+        doctor.airflow.most_tasks = 2
+        found = doctor.only("max_active_tasks", "warning")
+        assert "has 3 tasks and runs 2 at once" in found["found"]
+
+    def test_runs_that_wait_for_each_other(self, doctor: Doctor) -> None:
+        doctor.airflow.most_runs = 1
+        assert "set max_active_runs to 2 or more" in doctor.only("depends_on_past", "warning")["remedy"]
 
     def test_no_route(self, doctor: Doctor) -> None:
         doctor.airflow.route_says = None

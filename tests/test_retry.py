@@ -233,7 +233,8 @@ class TestTakeover:
         assert names(told) == ["on_retry"]
 
     def test_winner_died_after_the_clear(self, retry: DagRetry, client: Any, stub: StubApi) -> None:
-        AttemptCounter(client).claim("daily_load", "run", generation=0, max_attempts=2, failed_try=of("try-before"))
+        AttemptCounter(client).claim("daily_load", "run", generation=0, max_attempts=2, failed_try=of("try-0"))
+        stub.ti_id = "try-1"
         retry.on_failure(dag_failed())
         assert (stub.clears, record(retry).attempt, record(retry).status) == (0, 1, Status.RETRYING)
 

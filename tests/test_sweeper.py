@@ -214,6 +214,42 @@ class TestFindUnclaimed:
         # It is known now.
         assert new().find_unclaimed() == 0
 
+    def test_it_is_claimed_where_the_section_has_a_policy(
+        self, new: Any, stub: StubApi, retry: DagRetry, deploy: Any
+    ) -> None:
+        deploy(max_attempts=2)
+        stub.tagged = ["daily_load"]
+        stub.run_state = stub.ti_state = "failed"
+        failed_since(stub)
+        assert new().find_unclaimed() == 1
+        found = record(retry)
+        assert (found.status, found.attempt, found.max_attempts, found.level) == (Status.RETRYING, 1, 2, "sweeper")
+        assert (found.failed_try.ti_id, stub.clears) == ("try-0", 1)
+
+    def test_it_is_claimed_where_its_record_has_a_policy(
+        self, new: Any, stub: StubApi, client: Any, retry: DagRetry
+    ) -> None:
+        """The first failure was retried. The task is killed in the attempt, and its Dag-level callback is lost."""
+        retry.on_failure(task_failed())
+        is_due(client)
+        new().sweep()
+        stub.run_state = stub.ti_state = "failed"
+        failed_since(stub)
+        client.hset("{dag-retry}:v1:run:daily_load:run", "ti_id", "try-0")
+        assert new(grace=timedelta(0)).find_unclaimed() == 1
+        found = record(retry)
+        assert (found.status, found.attempt, found.generation, stub.clears) == (Status.RETRYING, 2, 1, 2)
+
+    def test_a_run_that_a_person_ended_is_left_alone(
+        self, new: Any, stub: StubApi, retry: DagRetry, deploy: Any, caplog: Any
+    ) -> None:
+        deploy(max_attempts=2)
+        stub.tagged = ["daily_load"]
+        stub.audit_log = [{"event": "patch_dag_run", "extra": '{"state": "failed"}', "task_id": None}]
+        failed_since(stub)
+        assert new().find_unclaimed() == 0
+        assert (retry.read("daily_load", "run"), stub.clears, "Dag retry" in caplog.text) == (None, 0, False)
+
     def test_a_late_callback_is_let_through(self, new: Any, stub: StubApi, retry: DagRetry) -> None:
         stub.tagged = ["daily_load"]
         failed_since(stub)

@@ -26,6 +26,8 @@ REASONS = {
     "due": Reason("its delay is over"),
     "cleared": Reason(""),
     "already_cleared": Reason("somebody else had cleared the run already"),
+    "replaced": Reason("Airflow has given the task a new try without a clear"),
+    "withdrawn": Reason("the claimed failure was none"),
     "succeeded": Reason(""),
     # A claim that was lost.
     "stale": Reason("the failure is of an earlier generation"),
@@ -55,7 +57,7 @@ REASONS = {
     ),
     "dag_paused_by_failures": Reason(
         "max_consecutive_failed_dag_runs has paused the Dag",
-        "Fix the cause, unpause the Dag, then clear the run by hand.",
+        "Fix the cause and unpause the Dag. Then a sweeper clears the run.",
     ),
     "depends_on_past": Reason(
         "max_active_runs is 1 and tasks have depends_on_past: a run that is cleared after its end waits for the next "

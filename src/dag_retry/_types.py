@@ -79,7 +79,7 @@ class Claim(NamedTuple):
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param holder: who asked.
-    :param failed_try: the try to look at before the clear. After a takeover it is that of the first holder.
+    :param failed_try: the try to look at before the clear. A sweeper that takes over gets that of the first holder.
     :param clear_options: how to clear the run. After a takeover they are those of the first holder.
     :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
     :param base: the generation in which the budget began.

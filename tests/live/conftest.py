@@ -1,4 +1,4 @@
-"""A live Airflow with a real Redis: on SQLite, on PostgreSQL, and there an older and a newer one."""
+"""A live Airflow with a real Redis: on PostgreSQL, and there an older and a newer one too."""
 
 from __future__ import annotations
 
@@ -25,9 +25,6 @@ DAGS = Path(__file__).parent / "dags"
 ROOT = Path(__file__).parents[2]
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
-KINDS = ("sqlite", "postgres", "airflow-3.2", "airflow-3.4")
-"""Of the live Airflow."""
-
 # uv takes a beta only of what is named.
 _BETA = ("apache-airflow==3.4.0b2", "apache-airflow-core==3.4.0b2", "apache-airflow-task-sdk==1.4.0b2")
 VERSIONS = {
@@ -222,19 +219,8 @@ def live_airflow(
             yield Live(airflow, server, client)
 
 
-@pytest.fixture(scope="package", params=KINDS)
-def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A live Airflow of each kind, for as long as the tests of this folder take."""
-    kind = request.param
-    folder, dags = tmp_path_factory.mktemp(kind), DAGS
-    options: dict[str, Any] = {}
-    if kind == "sqlite":
-        # It has one writer: no Dag with a schedule of its own beside those that are tried.
-        dags = folder / "dags"
-        shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("delayed.py", "__pycache__"))
-    else:
-        options["database"] = request.getfixturevalue("postgres")(f"live-{kind}")
-    if kind in VERSIONS:
-        options["airflow"] = environment(kind)
-    with live_airflow(folder, dags, **options) as live:
+@pytest.fixture(scope="package")
+def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A live Airflow on PostgreSQL, for as long as the tests of this folder take."""
+    with live_airflow(tmp_path_factory.mktemp("live"), DAGS, database=postgres("live")) as live:
         yield live

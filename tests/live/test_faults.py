@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -297,6 +299,33 @@ def test_redis_that_forgets_everything_between_generations(faulty: Faulty) -> No
     run = live.rest(dag_id, "failed", "exhausted")
     record = live.record(dag_id)
     assert (run.clear_number, record["reason"], faulty.proxy.done[dag_id]) == (2, "generation", 2)
+
+
+@newest
+def test_redis_that_loses_keys_at_random_moments(faulty: Faulty) -> None:
+    """All keys, or the records alone, so that Redis is sure to have forgotten nothing: the audit log is sure too."""
+    live, random = faulty.live, Random(7)
+    number = int(os.environ.get("FORGOTTEN_RUNS", "10"))
+    runs = [(dag_id, f"run-{each}") for each in range(number) for dag_id in ("forgotten", "forgotten_rest")]
+    for dag_id, run_id in runs:
+        live.airflow.trigger(dag_id, run_id)
+
+    def all_ended(_: Run) -> bool:
+        if random.random() < 0.5:
+            keys = live.client.keys("*" if random.random() < 0.3 else "*:run:forgotten*")
+            live.client.delete(*keys, "none")
+        live.airflow.components.check_alive()
+        return all(live.airflow.dag_run(*run).ended for run in runs)
+
+    live.airflow.wait(*runs[-1], until=all_ended, steady=15, timeout=60 * number)
+    clears = {
+        dag_id: [live.airflow.dag_run(*run).clear_number for run in runs if run[0] == dag_id] for dag_id, _ in runs
+    }
+    print(f"Clears of {number} runs, of which 2 are allowed: {clears}")
+    assert max(clears["forgotten"]) == 2
+    lines = live.airflow.query("SELECT run_id, extra FROM log WHERE event = 'dag_retry_clear' AND dag_id = 'forgotten'")
+    made = [(line["run_id"], json.loads(line["extra"])["generation"]) for line in lines]
+    assert len(made) == len(set(made)) == sum(clears["forgotten"])
 
 
 @newest

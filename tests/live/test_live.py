@@ -10,17 +10,11 @@ from urllib.parse import quote
 import pytest
 
 from tests.airflow_server import Run
-from tests.live.conftest import KINDS, ROOT, RUN, Live, environment
+from tests.live.conftest import ROOT, RUN, Live, environment
 
 pytestmark = pytest.mark.live
 
-plain = pytest.mark.parametrize("live", KINDS, indirect=True)
-# Not on SQLite: where many tasks end at once its locks end Airflow's own scheduler.
-full = pytest.mark.parametrize("live", ["postgres"], indirect=True)
-no_sqlite = pytest.mark.parametrize("live", KINDS[1:], indirect=True)
 
-
-@plain
 class TestPlain:
     def test_branches_that_fail_together_are_retried_once(self, live: Live) -> None:
         live.start("recover", "exhaust", "killed", "never_failed")
@@ -59,7 +53,6 @@ class TestPlain:
         assert run.clear_number == 2
 
 
-@no_sqlite
 def test_a_retry_waits_for_the_sweepers_dag(live: Live) -> None:
     run = live.rest("delayed", "success", "succeeded")
     assert run.clear_number == 1
@@ -71,7 +64,6 @@ def test_a_retry_waits_for_the_sweepers_dag(live: Live) -> None:
     live.airflow.wait("delayed", RUN, until=lambda _: live.airflow.call("GET", path)["note"] == recovered, steady=0)
 
 
-@full
 class TestFull:
     @pytest.fixture(autouse=True)
     def started(self, live: Live) -> None:
@@ -155,29 +147,19 @@ class TestFull:
         assert "s3cret" not in logs
 
 
-@no_sqlite
 def test_odd_ids(live: Live) -> None:
-    lists_runs = live.airflow.call("GET", "/version")["version"] >= "3.3"
-    retried, blocked = ("success", "succeeded", 1), ("failed", "blocked", 0)
-    ends = {
-        **dict.fromkeys(["50% of a+b: läuft?", "100%2Fsure", "x;y=1&z#\\"], retried),
-        **dict.fromkeys(["a/b", "~", "/"], retried if lists_runs else blocked),
-    }
-    for run_id in ends:
+    run_ids = ["50% of a+b: läuft?", "100%2Fsure", "x;y=1&z#\\", "a/b", "~", "/"]
+    for run_id in run_ids:
         live.airflow.trigger("odd..ids", run_id)
 
-    def as_expected(run: Run) -> bool:
+    def recovered(run: Run) -> bool:
         status = live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run.run_id}", "status")
-        return (run.state, status) == ends[run.run_id][:2]
+        return (run.state, status) == ("success", "succeeded")
 
-    for run_id, (_, status, clears) in ends.items():
-        run = live.airflow.wait("odd..ids", run_id, until=as_expected, steady=0)
-        assert run.clear_number == clears
-        if status == "blocked":
-            assert live.client.hget(f"{{dag-retry}}:v1:run:odd..ids:{run_id}", "reason") == "unsafe_id"
+    for run_id in run_ids:
+        assert live.airflow.wait("odd..ids", run_id, until=recovered, steady=0).clear_number == 1
 
 
-@no_sqlite
 def test_the_published_recipe_loops_where_the_drop_in_stops(live: Live) -> None:
     # After all others: its doubled clears can end Airflow's scheduler.
     live.start("recipe_published")
@@ -187,12 +169,10 @@ def test_the_published_recipe_loops_where_the_drop_in_stops(live: Live) -> None:
     assert live.rest("recipe_dropin", "failed", "exhausted").clear_number == 2
 
 
-@plain
 def test_nothing_happens_afterwards(live: Live) -> None:
     live.nothing_happens()
 
 
-@plain
 def test_every_key_has_a_ttl(live: Live) -> None:
     keys = list(live.client.scan_iter())
     assert any(":run:recover:" in key for key in keys)

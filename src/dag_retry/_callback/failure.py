@@ -13,8 +13,8 @@ from dag_retry._types import FailedTry
 class UnknownTry(NamedTuple):
     """A failure of which Airflow tells the run, but neither its generation nor the try that failed.
 
-    Nothing can be claimed for such a failure. Airflow tells so little to a Dag's callback if no task of the run FAILED
-    (`produce_dag_callback`). A task that its trigger ended gets such a callback too (`TaskFailedEvent`).
+    Nothing can be claimed for such a failure. Airflow tells a Dag's callback so little if the run has no FAILED task
+    (`produce_dag_callback`). It tells a task's callback so little if the task's trigger ended it (`TaskFailedEvent`).
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.

@@ -132,14 +132,16 @@ def _try_once(holder: Holder, way: Way) -> Decision | None:
 
 def _recorded(holder: Holder, decision: Decision) -> bool:
     """Record a decision, and return whether the claim still held the run."""
-    claim, counter, (outcome, reason, _) = holder.claim, holder.counter, decision
+    claim, counter, (outcome, reason, attempt) = holder.claim, holder.counter, decision
     if outcome in _CLEARED:
-        counter.confirm(claim, reason="cleared" if outcome == "cleared" else "already_cleared")
+        counter.confirm(claim, reason="cleared" if outcome == "cleared" else "already_cleared", attempt=attempt or None)
         return True  # The run is cleared, whoever holds it.
     if outcome == "exhausted":
-        return counter.exhaust(claim, reason=reason)
+        return counter.exhaust(claim, reason=reason, attempt=attempt or None)
     if outcome == "gone":
         return counter.forget(claim)
+    if outcome == "replaced":
+        return counter.withdraw(claim)
     if reason in _PAUSES:
         return counter.postpone(claim, reason=reason, pause=_PAUSES[reason])
     return counter.skip(claim, reason=reason)
@@ -161,6 +163,8 @@ def _tell(holder: Holder, decision: Decision) -> None:
         tell_exhausted(holder, reason)
     elif outcome == "gone":
         log.info("Dag retry: %s was deleted: nothing is retried, and its record is gone.", holder.run)
+    elif outcome == "replaced":
+        log.info("Dag retry: %s: nothing to retry: %s.", holder.run, reason_of(reason).text)
     elif reason in _PAUSES:
         sdk.count("postponed", claim.dag_id)
         pause = _PAUSES[reason].total_seconds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dag_retry._defaults import NAMESPACE, TTL
 from dag_retry._errors import ConfigError
@@ -29,8 +29,8 @@ ManualClear = Literal["start_fresh", "keep"]
 class AttemptCounter:
     """Counts the Dag-level retries of runs in Redis, with one atomic script for each call.
 
-    Every method raises :class:`CounterError` if Redis is unreachable, refuses the script, or holds something else under
-    the run's key. A claim that was made nevertheless stays due, and can be taken over.
+    Every method raises :class:`CounterError` if Redis is unreachable or refuses, or if the run's key holds something
+    else. A claim that was made stays due.
 
     :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``, which may decode its answers. redis-py sends a
         script again after a lost reply; a repeated call gets the same answer.
@@ -181,6 +181,13 @@ class AttemptCounter:
         """
         return self._holds("forget", claim)
 
+    def withdraw(self, claim: Claim) -> bool:
+        """Take the claim back, since Airflow has given the task a new try without a clear. Nothing is counted.
+
+        :return: whether this claim still held the run.
+        """
+        return self._holds("withdraw", claim)
+
     def block(self, claim: Claim, *, reason: str) -> bool:
         """Record that Airflow refused the clear for good. This is an ending, once it is acknowledged.
 
@@ -232,14 +239,12 @@ class AttemptCounter:
         """Return the record of a run; None if the run never failed, or if the record's TTL is over."""
         check_ids(dag_id, run_id)
         with counter_errors(self._redis):
-            fields: Any = self._redis.hgetall(self._keys.run(dag_id, run_id))
-        return record_of(dag_id, run_id, fields)
+            return record_of(dag_id, run_id, cast("Any", self._redis.hgetall(self._keys.run(dag_id, run_id))))
 
     def _end(self, claim: Claim, status: str, reason: str, attempt: int | None = None) -> bool:
         return self._holds("block", claim, lease=self._lifetimes.lease, status=status, reason=reason, attempt=attempt)
 
     def _holds(self, verb: str, claim: Claim, **arguments: str | int | None) -> bool:
         """Run a verb of a claim's holder, and return whether the claim still held the run."""
-        return bool(
-            self._verbs.run(verb, claim.dag_id, claim.run_id, claim_id=claim.claim_id, holder=claim.holder, **arguments)
-        )
+        arguments |= {"claim_id": claim.claim_id, "holder": claim.holder}
+        return bool(self._verbs.run(verb, claim.dag_id, claim.run_id, **arguments))

@@ -24,6 +24,7 @@ EVENTS = (
     "succeeded",
     "postponed",
     "gone",
+    "withdrawn",
     "hastened",
     "reset",
 )

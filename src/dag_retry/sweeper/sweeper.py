@@ -19,7 +19,7 @@ from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._callback.verdict import act
 from dag_retry._errors import ClearRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
-from dag_retry._types import Claim, Verdict
+from dag_retry._types import Claim
 from dag_retry.sweeper.unclaimed import UnclaimedRuns
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Sweeper:
                         run.dag_id,
                         run.run_id,
                     )
-                elif claim.verdict is not Verdict.LOST:
+                else:
                     self._finish(claim)
         # Airflow may record a failed run a moment after the run's end date.
         self._looked_until = until - timedelta(minutes=1)

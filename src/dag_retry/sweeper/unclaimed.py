@@ -15,7 +15,7 @@ from dag_retry._airflow.deadline import Deadline
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.due import DueRuns
 from dag_retry._retry import TAG
-from dag_retry._types import Claim, FailedTry, RunRecord, Status
+from dag_retry._types import Claim, FailedTry, RunRecord, Status, Verdict
 from dag_retry.sweeper.failed_runs import FailedRun, FailedRuns
 
 log = logging.getLogger(__name__)
@@ -65,11 +65,13 @@ class UnclaimedRuns:
             record = self._counter.read(run.dag_id, run.run_id)
             if _is_in_hand(record, run) or self._was_ended_by_hand(run) or self._was_stranded(record, run):
                 continue
-            missed = self._due_runs.miss(
+            if claim := self._claim(record, run):
+                if claim.verdict is not Verdict.LOST:
+                    yield run, claim
+            elif self._due_runs.miss(
                 run.dag_id, run.run_id, queued_at=run.queued_ms, grace=self._grace, holder=self._holder
-            )
-            if missed:
-                yield run, self._claim(run)
+            ):
+                yield run, None
 
     def _was_ended_by_hand(self, run: FailedRun) -> bool:
         """Return whether a person has ended the run. Nobody need retry the run then, nor be alarmed."""
@@ -81,21 +83,25 @@ class UnclaimedRuns:
             return False
         return self._api.queue_stranded(run.dag_id, run.run_id, record.failed_try)
 
-    def _claim(self, run: FailedRun) -> Claim | None:
-        """Claim a failure with the policy of the run's record, or else of the section."""
-        record = self._counter.read(run.dag_id, run.run_id)
+    def _claim(self, record: RunRecord | None, run: FailedRun) -> Claim | None:
+        """Claim a failure with the policy of the run's record, or else of the section; None if there is no policy.
+
+        The API does not tell the generation. The claim has the least that the generation can be: a person may have
+        cleared the run more than once since. So a late callback still wins its own claim.
+        """
         max_attempts = (record and record.max_attempts) or section.configured("max_attempts")
-        failed_try = self._api.find_failed_try(run.dag_id, run.run_id)
-        if record is None or not max_attempts or failed_try is None:
+        failed_try = max_attempts and self._api.find_failed_try(run.dag_id, run.run_id)
+        if not max_attempts or not failed_try:
             return None
         return self._counter.claim(
             run.dag_id,
             run.run_id,
-            generation=record.generation,
+            generation=record.generation + 1 if record else 0,
             max_attempts=max_attempts,
             holder=self._holder,
             level="sweeper",
             failed_try=failed_try,
+            clear_options=record.clear_options if record else (),
         )
 
 

@@ -58,7 +58,6 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    is_paused_upon_creation=True,
     **later.dag_args(level="dag"),
 ):
 

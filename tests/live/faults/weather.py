@@ -46,3 +46,7 @@ for dag_id, failures in FAILURES.items():
     branches(dag_id, failures, 2)
 
 branches("twenty_runs", 1, 4, max_active_runs=20)
+
+# They never recover, while Redis forgets again and again.
+for dag_id in ("forgotten", "forgotten_rest"):
+    branches(dag_id, 99, 3, max_active_runs=20)

@@ -10,7 +10,7 @@ from dag_retry._types import Claim, FailedTry
 ROUTE = "/dag-retry-clear/v1"
 """The route's path below the address of Airflow. ``dag_retry.plugin`` mounts the route there."""
 
-_OUTCOMES = ("cleared", "already_cleared", "settled", "gone", "hopeless", "exhausted")
+_OUTCOMES = ("cleared", "already_cleared", "replaced", "settled", "gone", "hopeless", "exhausted")
 # Airflow answers an unknown path with 404 or 405. The route itself answers 501 if it does not know this Airflow.
 _MISSING = ("http_404", "http_405", "http_501")
 

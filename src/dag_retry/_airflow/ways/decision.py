@@ -13,14 +13,16 @@ class Decision(NamedTuple):
     """What Airflow decides about a claim.
 
     :param outcome: ``current``: nothing speaks against the clear; ``cleared``; ``already_cleared``: the generation or
-        the try has moved on; ``settled``: a person decided; ``gone``: the run was deleted; ``hopeless``: what is
-        cleared would not run; ``exhausted``: Airflow's audit log says that the attempts are used; ``left``: only a
-        sweeper can clear the run.
+        the try has moved on; ``replaced``: Airflow has given the task a new try without a clear; ``settled``: a person
+        decided; ``gone``: the run was deleted; ``hopeless``: what is cleared would not run; ``exhausted``: Airflow's
+        audit log says that the attempts are used; ``left``: only a sweeper can clear the run.
     :param reason: why, as a code.
     :param attempt: the attempt that begins; 0 if it is the claim's.
     """
 
-    outcome: Literal["current", "cleared", "already_cleared", "settled", "gone", "hopeless", "exhausted", "left"]
+    outcome: Literal[
+        "current", "cleared", "already_cleared", "replaced", "settled", "gone", "hopeless", "exhausted", "left"
+    ]
     reason: str = ""
     attempt: int = 0
 

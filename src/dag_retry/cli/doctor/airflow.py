@@ -165,7 +165,26 @@ def _of_dag(client: ApiClient, dag_id: str) -> Iterator[Finding]:
             f"Airflow pauses {dag_id} after {most} failed runs in a row, and a Dag-level retry comes after the failure",
             'raise max_consecutive_failed_dag_runs, or attach level="both", which clears before the run fails',
         )
+    yield from _structure(dag_id, details, client.items(client.get("dags", dag_id, "tasks"), "tasks"))
     yield _callbacks(dag_id, details)
+
+
+def _structure(dag_id: str, details: dict[str, Any], tasks: list[dict[str, Any]]) -> Iterator[Finding]:
+    most = details.get("max_active_tasks")
+    if isinstance(most, int) and most < len(tasks):
+        yield Finding(
+            "max_active_tasks",
+            "warning",
+            f"{dag_id} has {len(tasks)} tasks and runs {most} at once: branches may fail one after another",
+            'attach level="dag": one attempt for all of them, where level="both" takes one for each',
+        )
+    if details.get("max_active_runs") == 1 and any(task.get("depends_on_past") for task in tasks):
+        yield Finding(
+            "depends_on_past",
+            "warning",
+            f"{dag_id} has max_active_runs=1: a run cleared after its end and the next run wait for each other",
+            "set max_active_runs to 2 or more; until then only a task-level clear without a delay retries its runs",
+        )
 
 
 def _may_clear(client: ApiClient, dag_id: str) -> bool:

@@ -51,14 +51,17 @@ def decide(asked: ClearRequest, run: LockedRun | None) -> Decision:
     failed = run.find_try(asked.ti_id) if asked.ti_id else Try("failed", None)
     if asked.generation > run.clear_number or (failed is None and _was_made_anew(asked, run)):
         return Decision("gone", "gone", asked.attempt)
-    if asked.generation < run.clear_number or failed is None:
+    if asked.generation < run.clear_number:
         return Decision("already_cleared", "already_cleared", asked.attempt)
+    if failed is None:
+        # Every clear moves clear_number. A scheduler that resets an orphaned task gives it a new try without a clear.
+        return Decision("replaced", "replaced", asked.attempt)
     if _is_settled_by_hand(asked, run, failed):
         return Decision("settled", "settled_by_hand", asked.attempt)
     if run.state == "success":
         return Decision("settled", "run_succeeded", asked.attempt)
     if failed.state == "restarting" or (run.state != "failed" and failed.state not in ("failed", "running")):
-        return Decision("already_cleared", "already_cleared", asked.attempt)  # on its way to its next try
+        return Decision("replaced", "replaced", asked.attempt)  # on its way to its next try
     attempt = _next_attempt(asked, run.our_clears)
     if attempt > asked.max_attempts:
         return Decision("exhausted", "audit_log", attempt - 1)

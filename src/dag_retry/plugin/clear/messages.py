@@ -6,9 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-EVENT = "dag_retry_clear"
-"""The event of our lines in Airflow's audit log."""
-
 # PostgreSQL stores no NUL in a text.
 _TEXT = r"^[^\x00]*$"
 _LARGEST = 2**31 - 1  # of the database's integers
@@ -54,7 +51,7 @@ class ClearRequest(BaseModel):
     note: Annotated[str, Field(pattern=_TEXT, max_length=1000)]
 
 
-Outcome = Literal["cleared", "already_cleared", "settled", "gone", "hopeless", "exhausted"]
+Outcome = Literal["cleared", "already_cleared", "replaced", "settled", "gone", "hopeless", "exhausted"]
 
 
 class Answer(BaseModel):

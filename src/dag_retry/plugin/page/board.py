@@ -16,7 +16,7 @@ from dag_retry._reasons import reason_of
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
 from dag_retry._types import RunRecord, Status
-from dag_retry.plugin.clear.messages import EVENT
+from dag_retry.plugin.clear.audit_log import OUR_CLEAR
 from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
 
@@ -28,7 +28,7 @@ WINDOW = timedelta(days=30)
 """The recovery rate counts the runs that have an event in this time. Redis keeps the newest 10,000 events."""
 
 # The events of a clear in Airflow's audit log: the names of its endpoints, and that of our route.
-_CLEARS = ("clear_dag_run", "post_clear_task_instances", EVENT)
+_CLEARS = ("clear_dag_run", "post_clear_task_instances", OUR_CLEAR)
 _MS = timedelta(milliseconds=1)
 
 Section: TypeAlias = Literal["attention", "active", "recent"]
@@ -169,7 +169,7 @@ class Board:
             .order_by(Log.dttm.desc())
             .limit(100)
         )
-        clears = [Clear(int(at.timestamp() * 1000), who, event == EVENT) for at, who, event in found if at]
+        clears = [Clear(int(at.timestamp() * 1000), who, event == OUR_CLEAR) for at, who, event in found if at]
         return [{"at": clear.at, "who": clear.who} for clear in by_hand(clears, events)]
 
 

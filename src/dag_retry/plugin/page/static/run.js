@@ -27,6 +27,7 @@ const TOLD = {
   unclaimed: (event) => ["failed", told(el("b", {}, "Missed"), `: ${event.why}`)],
   unconfirmed: () => ["cleared", told("Cleared, but not recorded: the winner may have died after the clear")],
   postponed: (event) => ["", told("Waits for a sweeper", event.why && `: ${event.why}`)],
+  withdrawn: () => ["", told("Airflow gave the task a new try without a clear: the failure was none")],
   gone: () => ["", told("The run was deleted, and its record with it")],
   hastened: (event) => ["by-hand", told("Made due at once, by ", el("b", {}, event.holder || "hand"))],
   reset: (event) => ["by-hand", told("Attempts counted anew, by ", el("b", {}, event.holder || "hand"))],

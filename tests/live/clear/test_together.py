@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.live.clear.conftest import Server
+from tests.live.clear.conftest import NOT_ON_SQLITE, Server
 
 pytestmark = pytest.mark.live
 
@@ -39,16 +39,18 @@ def test_one_clear_for_each_generation(server: Server, capsys: pytest.CaptureFix
             ours[server.airflow.dag_run(DAG, "race").clear_number - before] += 1
             assert answers["cleared"] == 1, answers
             assert answers.keys() <= {"cleared", "already_cleared", "503"}, answers
-
-            before = server.wait(DAG, "public").clear_number
-            list(pool.map(ask_airflow, range(ASK)))
-            public[server.airflow.dag_run(DAG, "public").clear_number - before] += 1
+            # So many public clears hold SQLite's one writer for half a minute, and that ends Airflow's scheduler.
+            if server.kind != "sqlite":
+                before = server.wait(DAG, "public").clear_number
+                list(pool.map(ask_airflow, range(ASK)))
+                public[server.airflow.dag_run(DAG, "public").clear_number - before] += 1
     with capsys.disabled():
         print(f"\n{server.kind}: {ROUNDS} rounds of {ASK}: moved by ours {dict(ours)}, by the public {dict(public)}")
     assert ours == {1: ROUNDS}
     assert len(server.our_lines(DAG, "race")) == ROUNDS
 
 
+@pytest.mark.parametrize("server", NOT_ON_SQLITE, indirect=True)
 def test_beside_public_clears(server: Server) -> None:
     """Which of both comes first is Airflow's to say. A deadlock is answered 503, and asked again."""
     server.wait(DAG, "mixed")
