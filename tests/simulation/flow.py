@@ -222,7 +222,8 @@ def frozen(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 VERBS = (
-    "claim", "renew", "confirm", "postpone", "forget", "block", "acknowledge", "succeed", "take", "miss", "cancel"
+    "claim", "renew", "confirm", "postpone", "forget", "withdraw", "block", "acknowledge", "succeed", "take", "miss",
+    "cancel",
 )  # fmt: skip
 
 
