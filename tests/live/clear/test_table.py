@@ -44,7 +44,7 @@ def test_a_fresh_claim_while_its_task_runs(server: Server) -> None:
     # On Airflow 3.4 the task keeps its id until it has ended.
     late = claim | {"claim_id": "late", "generation": 1}
     outcome = server.ask("clear_held", "fresh", late)[:2]
-    assert outcome == ("already_cleared", "already_cleared")
+    assert outcome == ("replaced", "replaced")
     assert server.airflow.dag_run("clear_held", "fresh").clear_number == 1
 
 
