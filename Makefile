@@ -37,14 +37,14 @@ lint: .venv/dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-## Test the wheel as users install it, with all tests but the long ones and those of Redis, deadlines and Compose.
+## Test the wheel as users install it: what it exports and holds, its scripts, the callbacks, the command line, the page.
 wheel: .venv/dev servers
 	rm -rf dist .venv-wheel
 	.venv/bin/uv build --quiet
 	.venv/bin/uv venv --quiet --python .venv .venv-wheel
 	.venv/bin/uv pip install --quiet --python .venv-wheel dist/*.whl --group dev
-	.venv-wheel/bin/pytest -q -p no:cacheprovider --numprocesses=2 tests --ignore=tests/live \
-		$(patsubst %,--ignore=tests/test_%.py,simulation soak races model deadline redis redis_topologies compose)
+	.venv-wheel/bin/pytest -q -p no:cacheprovider --numprocesses=2 \
+		$(patsubst %,tests/test_%.py,exported provider contract counter retry retry_policy level sweeper cli clear_app)
 
 # Install the servers that the tests start. If one cannot be installed, its tests are skipped and say so.
 servers:
