@@ -98,6 +98,7 @@ def test_100_000_records(
     if rows is not None:
         assert max(map(len, answer.json()["sections"].values())) in (rows, 2 * rows)
     assert calls.keys() <= READS
-    assert calls.pop("hget", 0) <= 10_000
+    # The reason is read too of a skipped run: the other tests of the page leave a few.
+    assert calls.pop("hget", 0) <= 10_000 + 20
     assert calls.pop("hgetall", 0) <= 4 * 201 + 20
     assert sum(calls.values()) <= 200
