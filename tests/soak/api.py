@@ -24,6 +24,7 @@ import requests
 from redis import Redis
 
 from dag_retry import CounterError
+from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._redis.overview import Overview
 from tests import servers
 
@@ -106,6 +107,9 @@ class Endpoint(BaseHTTPRequestHandler):
             found_try = {"task_id": task_id, "map_index": -1, "id": ti_id(task_id, runs.generation[run_id])}
             self._answer(run | found_try | {"try_number": 1})
             return
+        if self.path.startswith("/api/v2/eventLogs?"):
+            self._answer({"event_logs": []})
+            return
         run_id = self.path.rpartition("/")[2]
         runs.settle(cast(socket.socket, self.request))
         with runs.lock:
@@ -115,6 +119,9 @@ class Endpoint(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         runs = cast(RunsServer, self.server)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.startswith(ROUTE):
+            self._answer({"detail": "Method Not Allowed"}, 405)  # an API server without this package
+            return
         if found := re.fullmatch(rf"/api/v2/dags/{DAG}/dagRuns/([\w-]+)/clear", self.path):
             assert body == {"dry_run": False}
             runs.clear(found[1])
@@ -124,9 +131,9 @@ class Endpoint(BaseHTTPRequestHandler):
         runs.kill_at[self.path.rpartition("/")[2]] = body["kill_at"]
         self._answer({})
 
-    def _answer(self, body: object) -> None:
+    def _answer(self, body: object, status: int = 200) -> None:
         content = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
