@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import AttemptCounter, ClearRefused, ClearUnconfirmed, FailedTry
+from dag_retry import AttemptCounter, ApiRefused, ApiUnanswered, FailedTry
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
@@ -69,7 +69,7 @@ def test_a_vanished_index_is_not_current_while_the_run_is_there(stub: StubApi, a
 
 
 def test_a_vanished_run_refuses(stub: StubApi, api: AirflowApi) -> None:
-    with pytest.raises(ClearRefused, match="404") as refused:
+    with pytest.raises(ApiRefused, match="404") as refused:
         is_current(api, "daily_load", "gone", TRY)
     assert refused.value.reason == "http_404"
 
@@ -129,17 +129,17 @@ class TestOddIds:
         self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str
     ) -> None:
         stub.run_id = "another"
-        with pytest.raises(ClearRefused, match="the run is gone, or .* may not read the Dag") as refused:
+        with pytest.raises(ApiRefused, match="the run is gone, or .* may not read the Dag") as refused:
             is_current(api, dag_id, run_id, TRY)
         assert refused.value.reason == "http_404"
-        with pytest.raises(ClearRefused) as refused:
+        with pytest.raises(ApiRefused) as refused:
             api.clear(dag_id, run_id)
         assert refused.value.reason == "http_404"
 
     def test_before_airflow_3_3(self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str) -> None:
         stub.lists_runs = False
         assert is_current(api, dag_id, run_id, TRY)
-        with pytest.raises(ClearRefused, match=r"only Airflow 3\.3 takes these ids") as refused:
+        with pytest.raises(ApiRefused, match=r"only Airflow 3\.3 takes these ids") as refused:
             api.clear(dag_id, run_id)
         assert refused.value.reason == "unsafe_id"
 
@@ -150,7 +150,7 @@ class TestOddIds:
         self, stub: StubApi, api: AirflowApi, dag_id: str, run_id: str, runs: object
     ) -> None:
         stub.faults = [None, before(200, {"dag_runs": [stub.run()] * 2 if runs == "two" else runs})]
-        with pytest.raises(ClearRefused, match="answered about something else") as refused:
+        with pytest.raises(ApiRefused, match="answered about something else") as refused:
             api.clear(dag_id, run_id)
         assert refused.value.reason == "not_airflow"
 
@@ -162,7 +162,7 @@ def test_an_odd_task_id_is_looked_for_in_a_list(stub: StubApi, api: AirflowApi) 
 
 def test_a_list_of_another_run_is_refused(stub: StubApi, api: AirflowApi) -> None:
     stub.faults = [None, before(200, {"task_instances": [stub.task_instance("branch_b", -1)]})]
-    with pytest.raises(ClearRefused, match="answered about something else"):
+    with pytest.raises(ApiRefused, match="answered about something else"):
         is_current(api, "daily_load", "a/b", TRY)
 
 
@@ -170,20 +170,20 @@ class TestAnswers:
     @pytest.mark.parametrize("status", [409, 429, 500, 502, 503, 504])
     def test_unclear(self, stub: StubApi, api: AirflowApi, status: int) -> None:
         stub.faults = [None, before(status, {"detail": "database is locked"})]
-        with pytest.raises(ClearUnconfirmed, match=f"answered {status}: database is locked"):
+        with pytest.raises(ApiUnanswered, match=f"answered {status}: database is locked"):
             api.clear("daily_load", "run")
 
     @pytest.mark.parametrize("status", [400, 403, 404, 405, 422])
     def test_refused(self, stub: StubApi, api: AirflowApi, status: int) -> None:
         stub.faults = [None, before(status, {"detail": "no"})]
-        with pytest.raises(ClearRefused, match=f"answered {status}: no") as refused:
+        with pytest.raises(ApiRefused, match=f"answered {status}: no") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == f"http_{status}"
         assert stub.clears == 0
 
     def test_redirects_are_not_followed(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(302, "", Location=f"{stub.url}/login")]
-        with pytest.raises(ClearRefused, match="login page") as refused:
+        with pytest.raises(ApiRefused, match="login page") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "http_302"
         assert all("login" not in path for _, path in stub.seen)
@@ -191,14 +191,14 @@ class TestAnswers:
     @pytest.mark.parametrize("body", ["<html>Sign in</html>", "", "[]", '"ok"'])
     def test_not_an_object(self, stub: StubApi, api: AirflowApi, body: str) -> None:
         stub.faults = [None, before(200, body)]
-        with pytest.raises(ClearRefused, match="is it Airflow's API") as refused:
+        with pytest.raises(ApiRefused, match="is it Airflow's API") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "not_airflow"
 
     @pytest.mark.parametrize("body", [{}, {"dag_id": "daily_load", "dag_run_id": "other"}, {"task_instances": []}])
     def test_another_run(self, stub: StubApi, api: AirflowApi, body: Any) -> None:
         stub.faults = [None, before(200, body)]
-        with pytest.raises(ClearRefused, match="answered about something else") as refused:
+        with pytest.raises(ApiRefused, match="answered about something else") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "not_airflow"
 
@@ -215,32 +215,32 @@ class TestAnswers:
     def test_a_look_at_another_try(self, stub: StubApi, api: AirflowApi, body: Any) -> None:
         """It has another id, and would be taken for a run that somebody has cleared."""
         stub.faults = [None, before(200, body)]
-        with pytest.raises(ClearRefused, match="answered about something else") as refused:
+        with pytest.raises(ApiRefused, match="answered about something else") as refused:
             is_current(api, "daily_load", "run", TRY)
         assert refused.value.reason == "not_airflow"
 
     def test_a_vanished_index_of_another_run(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(404)]
         stub.run_as = {"status": "healthy"}
-        with pytest.raises(ClearRefused, match="answered about something else"):
+        with pytest.raises(ApiRefused, match="answered about something else"):
             is_current(api, "daily_load", "run", FailedTry("branch_b", 7, "try-0"))
 
     def test_no_content(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(204, "")]
-        with pytest.raises(ClearRefused, match="answered 204, and the body is not a JSON object") as refused:
+        with pytest.raises(ApiRefused, match="answered 204, and the body is not a JSON object") as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "not_airflow"
 
     @pytest.mark.parametrize("status", [403, 500])
     def test_a_long_detail_is_shortened(self, stub: StubApi, api: AirflowApi, status: int) -> None:
         stub.faults = [None, before(status, {"detail": "x" * 5000})]
-        with pytest.raises((ClearRefused, ClearUnconfirmed)) as error:
+        with pytest.raises((ApiRefused, ApiUnanswered)) as error:
             api.clear("daily_load", "run")
         assert len(str(error.value)) < 400
 
     def test_an_unprocessable_body_is_named_and_not_quoted(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, echo(422)]
-        with pytest.raises(ClearRefused, match=r"422: \['body', 'username'\]: Field required$"):
+        with pytest.raises(ApiRefused, match=r"422: \['body', 'username'\]: Field required$"):
             api.clear("daily_load", "run")
 
 
@@ -256,7 +256,7 @@ class TestLogin:
         """After the time of a login it is looked again, since a person may have cleared the run meanwhile."""
         is_current(api, "daily_load", "run", TRY)
         stub.faults = [before(401)]
-        with pytest.raises(ClearUnconfirmed, match="the token has been renewed"):
+        with pytest.raises(ApiUnanswered, match="the token has been renewed"):
             api.clear("daily_load", "run")
         assert is_current(api, "daily_load", "run", TRY)
         api.clear("daily_load", "run")
@@ -278,30 +278,30 @@ class TestLogin:
     def test_but_only_once(self, stub: StubApi, api: AirflowApi) -> None:
         is_current(api, "daily_load", "run", TRY)
         stub.faults = [before(401), None, before(401)]
-        with pytest.raises(ClearRefused, match="401"):
+        with pytest.raises(ApiRefused, match="401"):
             is_current(api, "daily_load", "run", TRY)
         stub.faults = [before(401)]
-        with pytest.raises(ClearRefused, match="401"):
+        with pytest.raises(ApiRefused, match="401"):
             api.clear("daily_load", "run")
         assert (stub.logins, stub.clears) == (2, 0)
 
     def test_not_where_something_is_forbidden(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, before(403, {"detail": "Forbidden"})]
-        with pytest.raises(ClearRefused) as refused:
+        with pytest.raises(ApiRefused) as refused:
             api.clear("daily_load", "run")
         assert (refused.value.reason, stub.logins) == ("http_403", 1)
 
     def test_not_with_a_token_that_was_given(self, stub: StubApi) -> None:
         with (
             AirflowApi(ApiSettings(stub.url, token="over"), Deadline(60)) as api,
-            pytest.raises(ClearRefused) as refused,
+            pytest.raises(ApiRefused) as refused,
         ):
             api.clear("daily_load", "run")
         assert (refused.value.reason, len(stub.seen)) == ("http_401", 1)
 
     def test_refused(self, stub: StubApi) -> None:
         settings = ApiSettings(stub.url, username="retry", password="wrong")
-        with AirflowApi(settings, Deadline(60)) as api, pytest.raises(ClearRefused) as refused:
+        with AirflowApi(settings, Deadline(60)) as api, pytest.raises(ApiRefused) as refused:
             api.clear("daily_load", "run")
         assert refused.value.reason == "http_401"
         assert re.search(r"login of 'retry' at http.*/auth/token was answered 401: Invalid", str(refused.value))
@@ -312,20 +312,20 @@ class TestWeather:
     def test_nobody_there(self) -> None:
         with (
             AirflowApi(ApiSettings(f"http://127.0.0.1:{free_port()}", token="t"), Deadline(60)) as api,
-            pytest.raises(ClearUnconfirmed, match="ConnectionError"),
+            pytest.raises(ApiUnanswered, match="ConnectionError"),
         ):
             api.clear("daily_load", "run")
 
     def test_no_time_left(self, stub: StubApi) -> None:
         with (
             AirflowApi(ApiSettings(stub.url, token="token-0"), Deadline(0)) as api,
-            pytest.raises(ClearUnconfirmed, match="no time is left of 0 s"),
+            pytest.raises(ApiUnanswered, match="no time is left of 0 s"),
         ):
             api.clear("daily_load", "run")
         assert stub.seen == []
 
     def test_done_but_500(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [None, after(500)]
-        with pytest.raises(ClearUnconfirmed):
+        with pytest.raises(ApiUnanswered):
             api.clear("daily_load", "run")
         assert stub.clears == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import ClearRefused, ClearUnconfirmed
+from dag_retry import ApiRefused, ApiUnanswered
 from dag_retry._airflow import sdk
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
@@ -49,7 +49,7 @@ class TestLogin:
     )
     def test_refused(self, stub: StubApi, status: int, body: object, said: str) -> None:
         stub.faults = [before(status, body)]
-        with pytest.raises(ClearRefused) as refused:
+        with pytest.raises(ApiRefused) as refused:
             clear(ApiSettings(stub.url, username="retry", password="s3cret"))
         assert refused.value.reason == f"http_{status}"
         assert re.search(rf"login of 'retry' at http.*/auth/token was answered {status}: {said}", str(refused.value))
@@ -59,13 +59,13 @@ class TestLogin:
     @pytest.mark.parametrize("status", [500, 503])
     def test_unclear(self, stub: StubApi, status: int) -> None:
         stub.faults = [before(status, "<html>")]
-        with pytest.raises(ClearUnconfirmed, match=f"login of 'retry' .* answered {status}"):
+        with pytest.raises(ApiUnanswered, match=f"login of 'retry' .* answered {status}"):
             clear(ApiSettings(stub.url, username="retry", password="s3cret"))
 
     @pytest.mark.parametrize("status", [302, 307])
     def test_redirected(self, stub: StubApi, status: int) -> None:
         stub.faults = [before(status, "", Location=f"{stub.url}/elsewhere")]
-        with pytest.raises(ClearRefused, match="redirected") as refused:
+        with pytest.raises(ApiRefused, match="redirected") as refused:
             clear(ApiSettings(stub.url, username="retry", password="s3cret"))
         assert refused.value.reason == f"http_{status}"
         assert stub.seen == [("POST", "/auth/token")]
@@ -75,14 +75,14 @@ class TestLogin:
     )
     def test_no_token(self, stub: StubApi, body: object) -> None:
         stub.faults = [before(201, body)]
-        with pytest.raises(ClearRefused, match="is it Airflow's API") as refused:
+        with pytest.raises(ApiRefused, match="is it Airflow's API") as refused:
             clear(ApiSettings(stub.url, username="retry", password="s3cret"))
         assert refused.value.reason == "not_airflow"
 
     def test_of_a_client(self, stub: StubApi) -> None:
         clear(ApiSettings(stub.url, client_id="dag-retry", client_secret="s3cret"))
         assert (stub.logins, stub.clears) == (1, 1)
-        with pytest.raises(ClearRefused, match="login of 'dag-retry' at .* was answered 401"):
+        with pytest.raises(ApiRefused, match="login of 'dag-retry' at .* was answered 401"):
             clear(ApiSettings(stub.url, client_id="dag-retry", client_secret="wrong"))
 
     def test_at_another_path(self, stub: StubApi) -> None:
@@ -98,7 +98,7 @@ class TestLogin:
         deadline = Deadline(0.3)
         with (
             AirflowApi(ApiSettings(stub.url, username="retry", password="s3cret"), deadline) as api,
-            pytest.raises(ClearUnconfirmed),
+            pytest.raises(ApiUnanswered),
         ):
             api.clear("daily_load", "run")
         assert stub.clears == 0
@@ -109,7 +109,7 @@ class TestCallable:
         tokens = iter(["over", "token-0"])
         ours.token = lambda: next(tokens)
         with AirflowApi(ApiSettings(stub.url, token_callable="ours:token"), Deadline(60)) as api:
-            with pytest.raises(ClearUnconfirmed, match="renewed"):
+            with pytest.raises(ApiUnanswered, match="renewed"):
                 api.clear("daily_load", "run")
             api.clear("daily_load", "run")
         assert (stub.clears, stub.logins) == (1, 0)
@@ -118,9 +118,9 @@ class TestCallable:
         called = iter(range(9))
         ours.token = lambda: f"over-{next(called)}"
         with AirflowApi(ApiSettings(stub.url, token_callable="ours:token"), Deadline(60)) as api:
-            with pytest.raises(ClearUnconfirmed):
+            with pytest.raises(ApiUnanswered):
                 api.clear("daily_load", "run")
-            with pytest.raises(ClearRefused, match="401"):
+            with pytest.raises(ApiRefused, match="401"):
                 api.clear("daily_load", "run")
         assert next(called) == 2
 
@@ -149,7 +149,7 @@ class TestCallable:
     )
     def test_wrong(self, stub: StubApi, ours: Any, path: str, message: str) -> None:
         ours.number, ours.none, ours.empty, ours.bytes = 3, lambda: None, lambda: "", lambda: b"s3cret"
-        with pytest.raises(ClearRefused, match=message) as refused:
+        with pytest.raises(ApiRefused, match=message) as refused:
             clear(ApiSettings(stub.url, token_callable=path))
         assert refused.value.reason == "config"
         assert str(refused.value).startswith(f"api_token_callable ({path!r}) ")
@@ -159,7 +159,7 @@ class TestCallable:
     def test_what_no_header_can_carry(self, stub: StubApi, ours: Any, token: str) -> None:
         ours.token = lambda: token
         with pytest.raises(
-            ClearRefused, match="no header can carry the token: does it end with a line break"
+            ApiRefused, match="no header can carry the token: does it end with a line break"
         ) as refused:
             clear(ApiSettings(stub.url, token_callable="ours:token"))
         assert refused.value.reason == "config"
@@ -173,7 +173,7 @@ class TestCallable:
             raise ConnectionError("https://vault/?token=s3cret")
 
         ours.token = token
-        with pytest.raises(ClearUnconfirmed, match="raised ConnectionError") as error:
+        with pytest.raises(ApiUnanswered, match="raised ConnectionError") as error:
             clear(ApiSettings(stub.url, token_callable="ours:token"))
         assert error.value.__cause__ is None
         assert "s3cret" not in str(error.value)
@@ -183,7 +183,7 @@ class TestCallable:
     ) -> None:
         (tmp_path / "ours_broken.py").write_text("raise RuntimeError('s3cret')")
         monkeypatch.syspath_prepend(tmp_path)
-        with pytest.raises(ClearRefused, match=r"can't be imported \(RuntimeError\)") as refused:
+        with pytest.raises(ApiRefused, match=r"can't be imported \(RuntimeError\)") as refused:
             clear(ApiSettings(stub.url, token_callable="ours_broken:token"))
         assert refused.value.reason == "config"
 
@@ -218,7 +218,7 @@ def test_no_refusal_holds_a_secret(
     logged_in = before(201, {"access_token": TOKEN})
     for faults in ([fault] * 5, [logged_in, fault, logged_in, fault]):
         stub.faults = list(faults)
-        with pytest.raises((ClearRefused, ClearUnconfirmed)) as error:
+        with pytest.raises((ApiRefused, ApiUnanswered)) as error:
             clear(ApiSettings(stub.url, proxy=stub.url.replace("://", "://user:S3cr%3Dt%C3%A9@"), **credentials))
         texts = []
         cause: BaseException | None = error.value

@@ -14,7 +14,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from dag_retry import ClearUnconfirmed, CounterError, DagRetry, Status
+from dag_retry import ApiUnanswered, CounterError, DagRetry, Status
 from tests.contexts import dag_failed, task_failed
 from tests.servers import RedisServer
 from tests.stub_api import StubApi
@@ -60,7 +60,7 @@ def test_redis_is_silent(silent: str, httpserver: HTTPServer, deploy: Any) -> No
 def test_the_api_is_silent(silent: str, server: RedisServer, deploy: Any) -> None:
     deploy(redis=server.url, api_url=f"http://retry:s3cret@{silent}")
     retry = DagRetry(2)
-    with within(BUDGET), pytest.raises(ClearUnconfirmed):
+    with within(BUDGET), pytest.raises(ApiUnanswered):
         retry.on_failure(task_failed())
     record: Any = retry.read("daily_load", "run")
     assert (record.status, record.due_at > record.updated_at) == (Status.CLAIMED, True)
@@ -112,7 +112,7 @@ def test_the_dag_processor_has_no_time_left(
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT", "0.1")
     deploy(redis=server.url, api_url=f"http://retry:s3cret@{silent}")
     retry = DagRetry(2)
-    with within(1.5), pytest.raises(ClearUnconfirmed):
+    with within(1.5), pytest.raises(ApiUnanswered):
         retry.on_failure(dag_failed())
     record: Any = retry.read("daily_load", "run")
     assert (record.status, record.level) == (Status.CLAIMED, "dag")

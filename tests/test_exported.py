@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import dag_retry
-from dag_retry import Claim, ClearRefused, ConfigError, FailedTry, Outcome, Status, Verdict
+from dag_retry import Claim, ApiRefused, ConfigError, FailedTry, Outcome, Status, Verdict
 
 FAILED_TRY = FailedTry("branch_b", 3, "try-0", "TimeoutError")
 CLAIM = Claim(Verdict.WON, "claimed", 1, 3, 0, "id", "daily_load", "run", "host:1", FAILED_TRY, frozenset())
@@ -44,6 +44,6 @@ def test_values(value: Any, copied: Any) -> None:
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_errors(copied: Any) -> None:
-    refused = copied(ClearRefused("answered 403", reason="http_403"))
-    assert (type(refused), str(refused), refused.reason) == (ClearRefused, "answered 403", "http_403")
+    refused = copied(ApiRefused("answered 403", reason="http_403"))
+    assert (type(refused), str(refused), refused.reason) == (ApiRefused, "answered 403", "http_403")
     assert str(copied(ConfigError("redis_url is not set"))) == "redis_url is not set"

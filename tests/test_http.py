@@ -19,7 +19,7 @@ import trustme
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from dag_retry import ClearRefused, ClearUnconfirmed
+from dag_retry import ApiRefused, ApiUnanswered
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
@@ -150,20 +150,20 @@ class TestTls:
     def test_not_trusted(self, stub: StubApi, tmp_path: Path, other_ca_file: str, trust: str) -> None:
         (tmp_path / "garbage.pem").write_text("no certificate")
         ca_files = {"nobody": None, "another": other_ca_file, "garbage": str(tmp_path / "garbage.pem")}
-        with pytest.raises(ClearRefused, match="no trusted TLS connection.*set api_ca_file") as refused:
+        with pytest.raises(ApiRefused, match="no trusted TLS connection.*set api_ca_file") as refused:
             clear(stub.url, ca_file=ca_files[trust])
         assert refused.value.reason == "tls"
         assert stub.seen == []
 
     def test_a_file_that_is_gone(self, stub: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
-        with pytest.raises(ClearRefused, match="/nowhere/ca.pem; set api_ca_file, or REQUESTS_CA_BUNDLE") as refused:
+        with pytest.raises(ApiRefused, match="/nowhere/ca.pem; set api_ca_file, or REQUESTS_CA_BUNDLE") as refused:
             clear(stub.url)
         assert refused.value.reason == "config"
 
     def test_no_tls_there(self, httpserver: HTTPServer) -> None:
         stub = StubApi(httpserver)
-        with pytest.raises(ClearRefused, match="no trusted TLS connection") as refused:
+        with pytest.raises(ApiRefused, match="no trusted TLS connection") as refused:
             clear(stub.url.replace("http:", "https:"))
         assert refused.value.reason == "tls"
 
@@ -177,7 +177,7 @@ class TestTls:
                     tls.recv(65536)
                     tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
-        with serving(cut) as port, pytest.raises(ClearUnconfirmed):
+        with serving(cut) as port, pytest.raises(ApiUnanswered):
             clear(f"https://localhost:{port}", ca_file=ca_file)
 
     def test_through_a_proxy(self, stub: StubApi, ca_file: str) -> None:
@@ -203,7 +203,7 @@ class TestTls:
             with context.wrap_socket(client, server_side=True) as tls:
                 drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")(tls)
 
-        with serving(endless) as port, over_by(3), pytest.raises(ClearUnconfirmed):
+        with serving(endless) as port, over_by(3), pytest.raises(ApiUnanswered):
             clear(f"https://localhost:{port}", seconds=0.5, ca_file=ca_file)
 
 
@@ -236,13 +236,13 @@ class TestProxy:
         assert stub.clears == 1
 
     def test_away(self) -> None:
-        with pytest.raises(ClearUnconfirmed, match="ProxyError") as error:
+        with pytest.raises(ApiUnanswered, match="ProxyError") as error:
             clear(self.url, proxy=f"http://user:s3cret@127.0.0.1:{free_port()}")
         assert "s3cret" not in str(error.value)
 
     def test_refuses(self, stub: StubApi) -> None:
         stub.faults = [before(407, "<html>who are you?")]
-        with pytest.raises(ClearRefused, match="407") as refused:
+        with pytest.raises(ApiRefused, match="407") as refused:
             clear(self.url, proxy=stub.url.replace("://", "://user:s3cret@"))
         assert refused.value.reason == "http_407"
         assert "s3cret" not in str(refused.value)
@@ -254,7 +254,7 @@ class TestProxy:
     def test_unusable(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
         """What urllib3 says of it holds its password."""
         monkeypatch.setenv("HTTP_PROXY", proxy)
-        with pytest.raises(ClearRefused, match="the proxy of the environment") as refused:
+        with pytest.raises(ApiRefused, match="the proxy of the environment") as refused:
             clear(self.url)
         assert refused.value.reason == "config"
         assert refused.value.__suppress_context__
@@ -273,7 +273,7 @@ class TestWithoutEnd:
     @pytest.mark.parametrize("begin", BODIES.values(), ids=BODIES)
     def test_a_body_that_drips(self, begin: bytes) -> None:
         """The timeout of requests is for each read. So the deadline is checked between reads."""
-        with serving(drip(begin)) as port, over_by(3), pytest.raises(ClearUnconfirmed, match="no time is left of 0 s"):
+        with serving(drip(begin)) as port, over_by(3), pytest.raises(ApiUnanswered, match="no time is left of 0 s"):
             clear(f"http://127.0.0.1:{port}", seconds=0.3)
 
     @pytest.mark.parametrize("begin", (HEADS | BODIES).values(), ids=HEADS | BODIES)
@@ -286,7 +286,7 @@ class TestWithoutEnd:
             while client.recv(65536):  # until nobody listens
                 pass
 
-        with serving(stop) as port, over_by(3), pytest.raises(ClearUnconfirmed, match="Timeout|timed out"):
+        with serving(stop) as port, over_by(3), pytest.raises(ApiUnanswered, match="Timeout|timed out"):
             clear(f"http://127.0.0.1:{port}", seconds=0.3)
 
     @pytest.mark.parametrize("zipped", [False, True])
@@ -305,7 +305,7 @@ class TestWithoutEnd:
 
         with (
             serving(enormous) as port,
-            pytest.raises(ClearRefused, match="the body is not a JSON object") as refused,
+            pytest.raises(ApiRefused, match="the body is not a JSON object") as refused,
         ):
             clear(f"http://127.0.0.1:{port}")
         assert refused.value.reason == "not_airflow"
@@ -316,7 +316,7 @@ class TestWithoutEnd:
         if isinstance(body, str):
             body = body.encode("utf-8", "surrogatepass")
         stub.faults = [lambda stub, request: Response(body)]
-        with pytest.raises(ClearRefused) as refused:
+        with pytest.raises(ApiRefused) as refused:
             clear(stub.url)
         assert refused.value.reason == "not_airflow"
 

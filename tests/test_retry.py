@@ -17,8 +17,8 @@ from pytest_httpserver import HTTPServer
 
 from dag_retry import (
     AttemptCounter,
-    ClearRefused,
-    ClearUnconfirmed,
+    ApiRefused,
+    ApiUnanswered,
     ConfigError,
     ContextError,
     CounterError,
@@ -219,7 +219,7 @@ class TestHeartbeatTimeout:
 
     def test_api_away(self, retry: DagRetry, client: Any, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
         deploy(api_url=nowhere())
-        with pytest.raises(ClearUnconfirmed):
+        with pytest.raises(ApiUnanswered):
             retry.on_failure(heartbeat_timeout())
         assert "NOT retried, nothing was cleared" in caplog.text
         assert client.keys() == []
@@ -327,7 +327,7 @@ class TestWeather:
     ) -> None:
         monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "2")
         deploy(api_url=nowhere())
-        with pytest.raises(ClearUnconfirmed):
+        with pytest.raises(ApiUnanswered):
             retry.on_failure(task_failed())
         assert "attempt 1 of 2 is claimed, and it is not known whether the run was cleared" in caplog.text
         assert record(retry).status is Status.CLAIMED
@@ -358,7 +358,7 @@ class TestWeather:
         """Airflow leaves such a run failed, with tasks that nobody schedules: it is queued, and not cleared again."""
         monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "2")
         deploy(api_url=nowhere())
-        with pytest.raises(ClearUnconfirmed):
+        with pytest.raises(ApiUnanswered):
             retry.on_failure(task_failed())
         deploy(api_url=api)
         stub.ti_id, stub.ti_state, stub.run_state = "try-1", ti_state, run_state
@@ -371,7 +371,7 @@ class TestWeather:
         self, retry: DagRetry, client: Any, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         stub.faults = [None, None, before(403, {"detail": "Forbidden"})]
-        with pytest.raises(ClearRefused, match="403"):
+        with pytest.raises(ApiRefused, match="403"):
             retry.on_failure(task_failed())
         retry.on_failure(task_failed(task_id="c"))
         retry.on_failure(dag_failed())
@@ -382,7 +382,7 @@ class TestWeather:
 
     def test_no_credentials_is_blocked(self, retry: DagRetry, stub: StubApi, told: Any, deploy: Any) -> None:
         deploy(api_url=stub.url)
-        with pytest.raises(ClearRefused, match="api_token"):
+        with pytest.raises(ApiRefused, match="api_token"):
             retry.on_failure(task_failed())
         assert (stub.clears, names(told), record(retry).reason) == (0, ["on_blocked"], "config")
 
@@ -471,7 +471,7 @@ class TestNamedConnections:
     ) -> None:
         """Airflow's SDK can't tell a Connection that is missing from an API server that is away."""
         deploy(api_url=None, api_conn_id="late")
-        with pytest.raises(ClearUnconfirmed, match="the Airflow Connection 'late' was not found"):
+        with pytest.raises(ApiUnanswered, match="the Airflow Connection 'late' was not found"):
             retry.on_failure(task_failed())
         assert (stub.seen, told) == ([], [])
         assert record(retry).status is Status.CLAIMED
@@ -583,7 +583,7 @@ class TestMetrics:
         retry.on_failure(task_failed())
         retry.on_failure(task_failed())
         stub.faults = [None, before(403)]
-        with pytest.raises(ClearRefused):
+        with pytest.raises(ApiRefused):
             retry.on_failure(task_failed(1))
         assert [(name, options) for name, _, options in sent] == [
             (f"dag_retry.{what}_duration{suffix}", options)

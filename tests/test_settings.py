@@ -16,7 +16,7 @@ import fakeredis
 import pytest
 
 import dag_retry
-from dag_retry import AttemptCounter, ClearUnconfirmed, ConfigError, CounterError, DagRetry
+from dag_retry import AttemptCounter, ApiUnanswered, ConfigError, CounterError, DagRetry
 from dag_retry._airflow import sdk, section, settings
 from dag_retry._airflow.options import API_CONNECTION, OPTIONS, REDIS_CONNECTION
 from dag_retry._airflow.settings import ApiSettings
@@ -311,7 +311,7 @@ class TestApi:
 
     @pytest.mark.usefixtures("named")
     def test_a_connection_that_is_not_there(self) -> None:
-        with pytest.raises(ClearUnconfirmed, match="'airflow' was not found: make it, correct .*API_CONN_ID"):
+        with pytest.raises(ApiUnanswered, match="'airflow' was not found: make it, correct .*API_CONN_ID"):
             settings.api()
 
     @pytest.mark.parametrize("text", ["https://connection", "https://:t@connection"])

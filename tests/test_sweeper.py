@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import ClearRefused, ClearUnconfirmed, ConfigError, CounterError, DagRetry, RunRecord, Status
+from dag_retry import ApiRefused, ApiUnanswered, ConfigError, CounterError, DagRetry, RunRecord, Status
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
 from tests.contexts import dag_failed, task_failed
 from tests.servers import free_port
@@ -167,7 +167,7 @@ class TestSweep:
         retry.on_failure(task_failed())
         is_due(client)
         deploy(api_url=f"http://retry:s3cret@127.0.0.1:{free_port()}")
-        with pytest.raises(ClearUnconfirmed):
+        with pytest.raises(ApiUnanswered):
             new().sweep()
         found = record(retry)
         assert (found.status, found.level) == (Status.CLAIMED, "sweeper")
@@ -302,7 +302,7 @@ class TestMade:
 
     def test_wrong_password(self, deploy: Any) -> None:
         deploy(api_password="wrong")
-        with pytest.raises(ClearRefused, match="401"), sweeper():
+        with pytest.raises(ApiRefused, match="401"), sweeper():
             pass
 
     def test_no_credentials(self, deploy: Any) -> None:

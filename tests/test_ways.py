@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import Claim, ClearRefused, ClearUnconfirmed, FailedTry, Verdict
+from dag_retry import Claim, ApiRefused, ApiUnanswered, FailedTry, Verdict
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.deadline import Deadline
@@ -118,7 +118,7 @@ class TestRest:
 
     def test_a_404_that_is_not_airflows_is_no_word_about_the_run(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [lambda *_: answer(404, {"detail": "Not Found"})]
-        with pytest.raises(ClearRefused, match="404"):
+        with pytest.raises(ApiRefused, match="404"):
             RestWay(api).look(CLAIM._replace(run_id="other"), "task")
 
     def test_the_audit_log_is_asked_where_people_had_time(self, stub: StubApi, api: AirflowApi) -> None:
@@ -172,13 +172,13 @@ class TestAtomic:
     @pytest.mark.parametrize("status", [409, 500, 503])
     def test_unclear(self, stub: StubApi, api: AirflowApi, status: int) -> None:
         stub.route = lambda asked: answer(status, {"detail": "ask again"})
-        with pytest.raises(ClearUnconfirmed, match="ask again"):
+        with pytest.raises(ApiUnanswered, match="ask again"):
             AtomicWay(api.client).clear(CLAIM, "task", "")
 
     @pytest.mark.parametrize("said", [{}, {"outcome": "else", "reason": "", "attempt": 1}, {"outcome": "cleared"}])
     def test_an_answer_of_something_else(self, stub: StubApi, api: AirflowApi, said: Any) -> None:
         stub.route = lambda asked: answer(200, said)
-        with pytest.raises(ClearRefused) as refused:
+        with pytest.raises(ApiRefused) as refused:
             AtomicWay(api.client).clear(CLAIM, "task", "")
         assert refused.value.reason == "not_airflow"
 

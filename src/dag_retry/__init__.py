@@ -11,7 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError, ContextError, CounterError, DagRetryError
+    from dag_retry._errors import (
+        ApiError,
+        ApiRefused,
+        ApiUnanswered,
+        ApiUnusable,
+        ConfigError,
+        ContextError,
+        CounterError,
+        DagRetryError,
+    )
     from dag_retry._redis.counter import AttemptCounter
     from dag_retry._retry import DagRetry
     from dag_retry._types import Claim, FailedTry, Outcome, RunRecord, Status, Verdict
@@ -19,10 +28,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApiError",
+    "ApiRefused",
+    "ApiUnanswered",
+    "ApiUnusable",
     "AttemptCounter",
     "Claim",
-    "ClearRefused",
-    "ClearUnconfirmed",
     "ConfigError",
     "ContextError",
     "CounterError",

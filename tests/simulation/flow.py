@@ -18,7 +18,7 @@ from unittest.mock import patch
 import redis
 from airflow.sdk.exceptions import AirflowFailException
 
-from dag_retry import ClearRefused, ClearUnconfirmed, DagRetry, DagRetryError, FailedTry
+from dag_retry import ApiRefused, ApiUnanswered, DagRetry, DagRetryError, FailedTry
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.scripts import script
@@ -39,9 +39,9 @@ class Trouble(Enum):
 
     def error(self) -> Exception:
         if self is Trouble.UNCONFIRMED:
-            return ClearUnconfirmed("503")
+            return ApiUnanswered("503")
         if self is Trouble.REFUSED:
-            return ClearRefused("403", reason="http_403")
+            return ApiRefused("403", reason="http_403")
         return redis.ConnectionError("away")
 
 
@@ -315,7 +315,7 @@ class AskingSupervisor:
         if message == "GetDagRun":
             self._looks: tuple[Look, ...] = self._flow.ask(Request("look"))
             if not self._looks[0].run:
-                raise ClearRefused("404", reason="http_404")
+                raise ApiRefused("404", reason="http_404")
             return SimpleNamespace(state=self._looks[0].run, clear_number=self._looks[0].clear_number)
         if message == "GetDag":
             return SimpleNamespace(is_paused=self._looks[0].paused)

@@ -10,7 +10,7 @@ from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._airflow.task_instances import find_failed, find_task_instance
-from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._errors import ApiRefused, ApiUnanswered
 from dag_retry._types import ClearOption, FailedTry
 
 # States of a task instance that has ended (`airflow.utils.state.State.finished`).
@@ -20,7 +20,7 @@ _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 class AirflowApi:
     """The calls of Airflow's REST API that a retry needs. A context manager, which closes its connections.
 
-    Every call raises :class:`ClearRefused` if repeating it won't help, and :class:`ClearUnconfirmed` if it may help.
+    Every call raises :class:`ApiRefused` if repeating it won't help, and :class:`ApiUnanswered` if it may help.
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
@@ -46,7 +46,7 @@ class AirflowApi:
             return {}
         try:
             found = self.client.get("dags", dag_id, "dagRuns", run_id)
-        except ClearRefused as refusal:
+        except ApiRefused as refusal:
             # The message of Airflow's own 404. A proxy, or Airflow behind another path, answers 404 in other words.
             if refusal.reason == "http_404" and "The DagRun with dag_id" in str(refusal):
                 return None
@@ -83,7 +83,7 @@ class AirflowApi:
         query: dict[str, str | int] = {"dag_id": dag_id, "run_id": run_id, "after": since, "limit": 100}
         try:
             lines = self.client.items(self.client.get("eventLogs", query=query), "event_logs")
-        except ClearRefused:
+        except ApiRefused:
             return False  # A user who may clear runs may lack the right to read the audit log.
         return any(
             is_decision(line["event"], line["extra"], task_id=line["task_id"], failed_task_id=failed_try.task_id)
@@ -143,7 +143,7 @@ class AirflowApi:
     def clear(self, dag_id: str, run_id: str, clear_options: Collection[ClearOption] = ()) -> None:
         """Clear the run, so that all its tasks, or those that failed, run again.
 
-        If the token has expired, this logs in, sends nothing more, and raises ClearUnconfirmed. During the login
+        If the token has expired, this logs in, sends nothing more, and raises ApiUnanswered. During the login
         somebody else may have cleared the run.
 
         :param dag_id: the Dag.
@@ -174,7 +174,7 @@ class AirflowApi:
             return ""
         try:
             dag = self.client.get("dags", dag_id)
-        except ClearRefused:
+        except ApiRefused:
             return ""  # A user who may clear runs may lack the right to read their Dag.
         if dag.get("is_paused") is True:
             most = dag.get("max_consecutive_failed_dag_runs") or 0
@@ -213,11 +213,11 @@ class AirflowApi:
         body = {"dag_run_id": run_id, "logical_date": None, "run_after": run_after.isoformat()}
         try:
             self.client.post("dags", dag_id, "dagRuns", body=body)
-        except ClearRefused as refusal:
+        except ApiRefused as refusal:
             if refusal.reason != "http_404":
                 raise
             return False
-        except ClearUnconfirmed as unclear:
+        except ApiUnanswered as unclear:
             # Airflow answers 409 if a run with that id exists.
             if not self._runs({"dag_ids": [dag_id], "run_after_gte": run_after.isoformat(), "page_limit": 1}):
                 raise unclear
@@ -236,10 +236,10 @@ class AirflowApi:
         body = how | {"dag_runs": [{"dag_id": dag_id, "dag_run_id": run_id}]}
         try:
             cleared = self.client.post("dags", ALL, "clearDagRuns", body=body, resend=False)
-        except ClearRefused as refusal:
+        except ApiRefused as refusal:
             if refusal.reason != "http_405":
                 raise
-            raise ClearRefused(
+            raise ApiRefused(
                 f"a path of Airflow's REST API can't hold {dag_id!r} or {run_id!r}, and only Airflow 3.3 takes these "
                 "ids in a body. Upgrade Airflow, or use run ids without '/'",
                 reason="unsafe_id",

@@ -11,7 +11,7 @@ from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.http import Answer, Http
 from dag_retry._airflow.login import obtain_token
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._errors import ApiRefused, ApiUnanswered
 
 Query = Mapping[str, str | int]
 JsonObject = dict[str, Any]
@@ -23,8 +23,8 @@ ALL = "~"
 class ApiClient:
     """A client of Airflow's REST API (v2). A context manager, which closes its connections.
 
-    The parts of a path are quoted. Every request raises :class:`ClearRefused` if repeating it won't help, and
-    :class:`ClearUnconfirmed` if it may help.
+    The parts of a path are quoted. Every request raises :class:`ApiRefused` if repeating it won't help, and
+    :class:`ApiUnanswered` if it may help.
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
@@ -77,7 +77,7 @@ class ApiClient:
         :param path: the parts of the path.
         :param body: the object.
         :param resend: whether to post again with a new token if the token has expired. If not, this raises
-            ClearUnconfirmed.
+            ApiUnanswered.
         """
         return self._send("POST", self._url(path), body, resend=resend)
 
@@ -103,7 +103,7 @@ class ApiClient:
 
         :param answer: Airflow's answer.
         :param key: the list's name in the answer.
-        :raises ClearRefused: there is no list of objects.
+        :raises ApiRefused: there is no list of objects.
         """
         items = answer.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -115,15 +115,15 @@ class ApiClient:
 
         :param item: Airflow's answer.
         :param wanted: the fields that the answer must have, with their values.
-        :raises ClearRefused: the answer is about something else.
+        :raises ApiRefused: the answer is about something else.
         """
         if any(item.get(key) != value for key, value in wanted.items()):
             raise self.not_airflow()
         return item
 
-    def not_airflow(self) -> ClearRefused:
+    def not_airflow(self) -> ApiRefused:
         """Return the error for an answer that is about something else."""
-        return ClearRefused(
+        return ApiRefused(
             f"{self._settings.url} answered about something else: is it Airflow's API?",
             reason="not_airflow",
         )
@@ -140,7 +140,7 @@ class ApiClient:
             self._renewable = False
             self._token = obtain_token(self._settings, self._http)
             if not resend:
-                raise ClearUnconfirmed(f"{method} {url} was answered {answer.status}; the token has been renewed")
+                raise ApiUnanswered(f"{method} {url} was answered {answer.status}; the token has been renewed")
             answer = self._http.send(method, url, body, self._token)
         return answer.good(f"{method} {url}")
 

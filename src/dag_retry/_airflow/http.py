@@ -11,7 +11,7 @@ import requests
 
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._errors import ApiRefused, ApiUnanswered
 
 HEADER = "X-Dag-Retry"
 """Our requests send this header. A script of another site may send it only if the server allows that by CORS."""
@@ -54,24 +54,24 @@ class Answer(NamedTuple):
         """Return the JSON object of a good answer.
 
         :param what: the request's name in messages.
-        :raises ClearRefused: repeating the request won't help.
-        :raises ClearUnconfirmed: repeating the request may help.
+        :raises ApiRefused: repeating the request won't help.
+        :raises ApiUnanswered: repeating the request may help.
         """
         status = self.status
         broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
         if status in UNCERTAIN or broken:
-            raise ClearUnconfirmed(f"{what} was answered {status}: {self.detail()}")
+            raise ApiUnanswered(f"{what} was answered {status}: {self.detail()}")
         if status >= HTTPStatus.BAD_REQUEST:
-            raise ClearRefused(f"{what} was answered {status}: {self.detail()}", reason=f"http_{status}")
+            raise ApiRefused(f"{what} was answered {status}: {self.detail()}", reason=f"http_{status}")
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise ClearRefused(
+            raise ApiRefused(
                 f"{what} was redirected ({status}), perhaps to a login page: set api_url to Airflow's own address, "
                 "not to a proxy that asks people to log in",
                 reason=f"http_{status}",
             )
         said = self._json()
         if not isinstance(said, dict):
-            raise ClearRefused(
+            raise ApiRefused(
                 f"{what} was answered {status}, and the body is not a JSON object: is it Airflow's API?",
                 reason="not_airflow",
             )
@@ -115,11 +115,11 @@ class Http:
         :param url: the address.
         :param body: the JSON object to send.
         :param token: the bearer token.
-        :raises ClearRefused: there is no trusted TLS connection, or a setting can't be sent.
-        :raises ClearUnconfirmed: no answer came in time.
+        :raises ApiRefused: there is no trusted TLS connection, or a setting can't be sent.
+        :raises ApiUnanswered: no answer came in time.
         """
         if token and not (token.isascii() and token.isprintable()):
-            raise ClearRefused(
+            raise ApiRefused(
                 f"{method} {url}: no header can carry the token: does it end with a line break?", reason="config"
             )
         left = self._time_left(f"{method} {url}")
@@ -138,22 +138,22 @@ class Http:
                 return Answer(response.status_code, response.reason or "", self._body(response, f"{method} {url}"))
         except requests.exceptions.SSLError as error:
             if _was_cut(error):
-                raise ClearUnconfirmed(f"{method} {url}: {type(error).__name__}: {error}") from error
-            raise ClearRefused(
+                raise ApiUnanswered(f"{method} {url}: {type(error).__name__}: {error}") from error
+            raise ApiRefused(
                 f"{method} {url}: no trusted TLS connection: {error}; set api_ca_file to your CA's file", reason="tls"
             ) from error
         except ValueError as error:
             # From requests, urllib3 or a codec. The text may quote a setting, even a proxy's password.
-            raise ClearRefused(
+            raise ApiRefused(
                 f"{method} {url}: the request can't be made ({type(error).__name__}): correct api_url, and api_proxy "
                 "or the proxy of the environment",
                 reason="config",
             ) from None
         except requests.exceptions.RequestException as error:
-            raise ClearUnconfirmed(f"{method} {url}: {type(error).__name__}: {error}") from error
+            raise ApiUnanswered(f"{method} {url}: {type(error).__name__}: {error}") from error
         except OSError as error:
             # requests raises a plain OSError for a CA file that is missing.
-            raise ClearRefused(
+            raise ApiRefused(
                 f"{method} {url}: {error}; set api_ca_file, or REQUESTS_CA_BUNDLE, to your CA's file", reason="config"
             ) from error
 
@@ -169,7 +169,7 @@ class Http:
     def _time_left(self, what: str) -> float:
         left = self._deadline.left()
         if not left:
-            raise ClearUnconfirmed(f"{what}: no time is left of {self._deadline.seconds:.0f} s")
+            raise ApiUnanswered(f"{what}: no time is left of {self._deadline.seconds:.0f} s")
         return left
 
 

@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from dag_retry._airflow import sdk
 from dag_retry._airflow.http import Http
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._errors import ApiRefused, ApiUnanswered
 
 
 def obtain_token(settings: ApiSettings, http: Http) -> str:
@@ -15,8 +15,8 @@ def obtain_token(settings: ApiSettings, http: Http) -> str:
 
     :param settings: the credentials of a function, a client or a user.
     :param http: sends the login.
-    :raises ClearRefused: Airflow refused the login, or the function can't be used.
-    :raises ClearUnconfirmed: no clear answer came in time, or the function raised.
+    :raises ApiRefused: Airflow refused the login, or the function can't be used.
+    :raises ApiUnanswered: no clear answer came in time, or the function raised.
     """
     token = _call(settings.token_callable) if settings.token_callable else _log_in(settings, http)
     sdk.mask(token)
@@ -35,7 +35,7 @@ def _log_in(settings: ApiSettings, http: Http) -> str:
         body = {"username": who, "password": settings.password}
     token = http.send("POST", url, body).good(f"login of {who!r} at {url}").get("access_token")
     if not isinstance(token, str) or not token:
-        raise ClearRefused(f"{url} gave no access_token: is it Airflow's API?", reason="not_airflow")
+        raise ApiRefused(f"{url} gave no access_token: is it Airflow's API?", reason="not_airflow")
     return token
 
 
@@ -48,19 +48,19 @@ def _call(path: str) -> str:
         function = resolve_name(path)
     except Exception as error:  # noqa: BLE001 - the user's module
         why = f": {error}" if isinstance(error, (ImportError, AttributeError)) else ""
-        raise ClearRefused(
+        raise ApiRefused(
             f"{named} can't be imported ({type(error).__name__}{why}): use module:function, e.g. our_tokens:airflow",
             reason="config",
         ) from None
     if not callable(function):
-        raise ClearRefused(f"{named} is not callable: name a function that returns a bearer token", reason="config")
+        raise ApiRefused(f"{named} is not callable: name a function that returns a bearer token", reason="config")
     try:
         token = function()
     except Exception as error:  # noqa: BLE001 - the user's function
-        raise ClearUnconfirmed(
+        raise ApiUnanswered(
             f"{named} raised {type(error).__name__} and returned no token. The text is not shown, since it may hold a "
             "secret: call the function by hand to see it"
         ) from None
     if not isinstance(token, str) or not token:
-        raise ClearRefused(f"{named} returned no token but a {type(token).__name__}: return a str", reason="config")
+        raise ApiRefused(f"{named} returned no token but a {type(token).__name__}: return a str", reason="config")
     return token

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from dag_retry._airflow import connections, sdk, section
 from dag_retry._airflow.options import OPTIONS
-from dag_retry._errors import ClearUnconfirmed, ConfigError, CounterError
+from dag_retry._errors import ApiUnanswered, ConfigError, CounterError
 
 
 class ApiSettings(NamedTuple):
@@ -91,12 +91,12 @@ def api() -> ApiSettings:
     """Return the settings of Airflow's REST API, and mask its secrets in the logs.
 
     :raises ConfigError: the address is not set, or the credentials are not of one kind, or a setting is wrong.
-    :raises ClearUnconfirmed: the Connection that ``api_conn_id`` names was not found.
+    :raises ApiUnanswered: the Connection that ``api_conn_id`` names was not found.
     """
     if conn_id := section.configured("api_conn_id"):
         _keep_one("api_conn_id", *(f"api_{name}" for name in ApiSettings._fields))
         where, prefix = connections.named(conn_id), ""
-        given = connections.api_parts(connections.fetch("api_conn_id", conn_id, ClearUnconfirmed))
+        given = connections.api_parts(connections.fetch("api_conn_id", conn_id, ApiUnanswered))
     else:
         where, prefix = f"the section [{section.SECTION}]", "api_"
         given = connections.url_parts(_api_url(), section.named("api_url"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
-from dag_retry._errors import ClearRefused
+from dag_retry._errors import ApiRefused
 from dag_retry._types import FailedTry
 
 
@@ -17,8 +17,8 @@ def find_task_instance(client: ApiClient, dag_id: str, run_id: str, failed_try: 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
     :param failed_try: the try that failed.
-    :raises ClearRefused: the run is gone, the user may not read its Dag, or the answer is about something else.
-    :raises ClearUnconfirmed: Airflow gave no clear answer in time.
+    :raises ApiRefused: the run is gone, the user may not read its Dag, or the answer is about something else.
+    :raises ApiUnanswered: Airflow gave no clear answer in time.
     """
     task_id, map_index = failed_try.task_id, failed_try.map_index
     if not fit_a_path(dag_id, run_id, task_id):
@@ -27,7 +27,7 @@ def find_task_instance(client: ApiClient, dag_id: str, run_id: str, failed_try: 
     index = (str(map_index),) if map_index >= 0 else ()
     try:
         found = client.get(*run, "taskInstances", task_id, *index)
-    except ClearRefused as refusal:
+    except ApiRefused as refusal:
         if refusal.reason != "http_404":
             raise
         # This raises if the run is gone too.
@@ -55,7 +55,7 @@ def _find_in_list(client: ApiClient, dag_id: str, run_id: str, task_id: str, map
                 return found
         offset += len(page)
     if not client.items(client.post(*path, body=run | {"page_limit": 1}), "task_instances"):
-        raise ClearRefused(
+        raise ApiRefused(
             f"Airflow lists no task of run {run_id!r} of Dag {dag_id!r}: the run is gone, or the user of dag_retry may "
             "not read the Dag",
             reason="http_404",

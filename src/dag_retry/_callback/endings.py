@@ -9,7 +9,7 @@ from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.note import write_note
-from dag_retry._errors import ClearRefused, CounterError, DagRetryError
+from dag_retry._errors import ApiRefused, CounterError, DagRetryError
 from dag_retry._reasons import reason_of
 from dag_retry._types import Claim, RunRecord, Status
 
@@ -43,7 +43,7 @@ def tell_skipped(holder: Holder, reason: str) -> None:
     _tell(holder, Status.SKIPPED, reason)
 
 
-def tell_blocked(holder: Holder, refusal: ClearRefused) -> None:
+def tell_blocked(holder: Holder, refusal: ApiRefused) -> None:
     """Tell that Airflow refused the clear for good.
 
     :param holder: the holder of the claim.

@@ -14,8 +14,8 @@ def act(holder: Holder) -> None:
     """Do what the verdict asks for.
 
     :param holder: the holder of a claim that was not lost.
-    :raises ClearRefused: Airflow refused for good. The run is blocked, and the hooks were told.
-    :raises ClearUnconfirmed: Airflow gave no clear answer in time. The claim stays due.
+    :raises ApiRefused: Airflow refused for good. The run is blocked, and the hooks were told.
+    :raises ApiUnanswered: Airflow gave no clear answer in time. The claim stays due.
     :raises CounterError: Redis failed.
     """
     # A callback that loses its claim needs none of these, nor what they load: requests and tenacity.

@@ -19,7 +19,7 @@ from dag_retry._airflow.ways.supervisor import SupervisorWay, has_supervisor
 from dag_retry._callback.endings import tell_blocked, tell_exhausted, tell_skipped
 from dag_retry._callback.holder import Holder
 from dag_retry._callback.note import line_of, write_note
-from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError, CounterError
+from dag_retry._errors import ApiRefused, ApiUnanswered, ConfigError, CounterError
 from dag_retry._reasons import reason_of
 from dag_retry._types import Status
 
@@ -42,18 +42,18 @@ def clear(holder: Holder) -> None:
     """Clear the run, if Airflow's state allows that, and tell what became of it.
 
     :param holder: the holder of a claim that was won.
-    :raises ClearRefused: Airflow refused for good. The run is blocked, and the hooks were told.
-    :raises ClearUnconfirmed: Airflow gave no clear answer in time. The claim stays due.
+    :raises ApiRefused: Airflow refused for good. The run is blocked, and the hooks were told.
+    :raises ApiUnanswered: Airflow gave no clear answer in time. The claim stays due.
     :raises CounterError: Redis failed. Who takes the claim over finds out whether the run was cleared.
     """
     claim = holder.claim
     try:
         with sdk.timed("clear", claim.dag_id):
             decision = _decide(holder)
-    except ClearRefused as refusal:
+    except ApiRefused as refusal:
         tell_blocked(holder, refusal)
         raise
-    except (ClearUnconfirmed, CounterError) as error:
+    except (ApiUnanswered, CounterError) as error:
         log.error(
             "Dag retry: %s failed, %s is claimed, and it is not known whether the run was cleared: %s. "
             "The Dag-level callback finishes the claim once all tasks have ended, or a sweeper does after a minute. "
@@ -79,12 +79,12 @@ def _decide(holder: Holder) -> Decision | None:
     """Have Airflow decide by the first way that is there. Record a refusal, and raise it."""
     try:
         return _by_first_way(holder)
-    except (ClearRefused, ConfigError) as error:
-        reason = error.reason if isinstance(error, ClearRefused) else "config"
+    except (ApiRefused, ConfigError) as error:
+        reason = error.reason if isinstance(error, ApiRefused) else "config"
         if not holder.counter.block(holder.claim, reason=reason):
             return None
         if isinstance(error, ConfigError):
-            raise ClearRefused(str(error), reason=reason) from error
+            raise ApiRefused(str(error), reason=reason) from error
         raise
 
 
@@ -108,7 +108,7 @@ def _try_until_answered(holder: Holder, way: Way) -> Decision | None:
     A timeout, 409 or 5xx does not say whether the run was cleared. So each try looks first, or the route does.
     """
     tries = Retrying(
-        retry=retry_if_exception_type(ClearUnconfirmed),
+        retry=retry_if_exception_type(ApiUnanswered),
         wait=wait_exponential(multiplier=0.25, max=2),
         stop=stop_before_delay(max(0.0, holder.deadline.left() - _LEAST)),
         reraise=True,

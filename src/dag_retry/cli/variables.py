@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from dag_retry._airflow.client import ApiClient
-from dag_retry._errors import ClearRefused
+from dag_retry._errors import ApiRefused
 from dag_retry.recipe import VARIABLE_PREFIX
 
 _PAGE = 100
@@ -65,7 +65,7 @@ class Variables:
     def _state(self, dag_id: str, run_id: str) -> str:
         try:
             return str(self._client.get("dags", dag_id, "dagRuns", run_id).get("state"))
-        except ClearRefused as refusal:
+        except ApiRefused as refusal:
             if refusal.reason not in ("http_404", "http_405"):
                 raise
             return "gone" if refusal.reason == "http_404" else "unknown"

@@ -17,7 +17,7 @@ from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._callback.verdict import act
-from dag_retry._errors import ClearRefused, DagRetryError
+from dag_retry._errors import ApiRefused, DagRetryError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._types import Claim
 from dag_retry.sweeper.unclaimed import UnclaimedRuns
@@ -64,7 +64,7 @@ class Sweeper:
         :param go_on: asked before each run; the sweep ends when it returns False.
         :return: the time until the next run is due; None if there is none.
         :raises CounterError: Redis failed.
-        :raises ClearUnconfirmed: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
+        :raises ApiUnanswered: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
         """
         while True:
             runs, wait = self._due.read()
@@ -116,7 +116,7 @@ class Sweeper:
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
             act(Holder(claim, self._counter, "sweeper", self._hooks, context, Deadline(_DEADLINE)))
-        except ClearRefused:
+        except ApiRefused:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:
             raise
@@ -132,8 +132,8 @@ def sweeper() -> Iterator[Sweeper]:
     since its task has a supervisor.
 
     :raises ConfigError: a setting is missing or wrong.
-    :raises ClearRefused: Airflow refuses the credentials.
-    :raises ClearUnconfirmed: Airflow gives no clear answer, or a named Connection was not found.
+    :raises ApiRefused: Airflow refuses the credentials.
+    :raises ApiUnanswered: Airflow gives no clear answer, or a named Connection was not found.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
     if settings.has_credentials() or not has_supervisor():

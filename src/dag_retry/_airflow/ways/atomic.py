@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.ways.decision import CURRENT, Decision, Level, is_own_failure, names_a_try
-from dag_retry._errors import ClearRefused, DagRetryError
+from dag_retry._errors import ApiRefused, DagRetryError
 from dag_retry._types import Claim, FailedTry
 
 ROUTE = "/dag-retry-clear/v1"
@@ -55,7 +55,7 @@ class AtomicWay:
         query = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
             answer = self._client.post_to(ROUTE, query=query, body=body)
-        except ClearRefused as refusal:
+        except ApiRefused as refusal:
             if refusal.reason in _MISSING:
                 raise RouteMissingError(str(refusal)) from refusal
             raise

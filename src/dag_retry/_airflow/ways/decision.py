@@ -37,7 +37,7 @@ GONE = Decision("gone", "gone")
 class Way(Protocol):
     """A way to clear runs.
 
-    Both methods raise :class:`ClearRefused` if another request won't help, and :class:`ClearUnconfirmed` if it may.
+    Both methods raise :class:`ApiRefused` if another request won't help, and :class:`ApiUnanswered` if it may.
     """
 
     def look(self, claim: Claim, level: Level) -> Decision:

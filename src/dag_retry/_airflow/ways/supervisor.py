@@ -19,7 +19,7 @@ from dag_retry._airflow.ways.decision import (
     Seen,
     decide,
 )
-from dag_retry._errors import ClearRefused, ClearUnconfirmed
+from dag_retry._errors import ApiRefused, ApiUnanswered
 from dag_retry._types import Claim
 
 LEFT = Decision("left", "needs_sweeper")
@@ -65,7 +65,7 @@ def _dag_run(claim: Claim) -> Any:
     """Return the claim's run; None if Airflow says that the run does not exist."""
     try:
         return _send("GetDagRun", dag_id=claim.dag_id, run_id=claim.run_id)
-    except ClearRefused as refusal:
+    except ApiRefused as refusal:
         if refusal.reason == "http_404":
             return None
         raise
@@ -96,8 +96,8 @@ def _send(message: str, **fields: Any) -> Any:
 
     :param message: the class of the message, in ``airflow.sdk.execution_time.comms``.
     :param fields: the message's fields.
-    :raises ClearRefused: the API server refused.
-    :raises ClearUnconfirmed: the API server gave no clear answer.
+    :raises ApiRefused: the API server refused.
+    :raises ApiUnanswered: the API server gave no clear answer.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import comms, task_runner
@@ -108,5 +108,5 @@ def _send(message: str, **fields: Any) -> Any:
         status = (error.error.detail or {}).get("status_code") or 0
         said = f"{message} of Dag {fields['dag_id']!r} was answered {status or error.error.error.value}"
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in UNCERTAIN:
-            raise ClearRefused(f"{said} by Airflow's execution API", reason=f"http_{status}") from error
-        raise ClearUnconfirmed(f"{said} by the task's supervisor") from error
+            raise ApiRefused(f"{said} by Airflow's execution API", reason=f"http_{status}") from error
+        raise ApiUnanswered(f"{said} by the task's supervisor") from error

@@ -11,7 +11,7 @@ from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
-from dag_retry._errors import ClearRefused, ClearUnconfirmed, ConfigError
+from dag_retry._errors import ApiRefused, ApiUnanswered, ConfigError
 from dag_retry._retry import TAG
 from dag_retry.cli.doctor.finding import Finding
 
@@ -42,25 +42,25 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
         return
     try:
         where = settings.api()
-    except (ConfigError, ClearUnconfirmed) as error:
+    except (ConfigError, ApiUnanswered) as error:
         yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
         return
     with ApiClient(where, Deadline(_SECONDS)) as client:
         try:
             yield _version(str(client.get_public("version").get("version")))
             health = client.get_public("monitor", "health")
-        except ClearUnconfirmed as error:
+        except ApiUnanswered as error:
             remedy = "see that it runs, that api_url is right, and that this host can reach it"
             yield Finding("Airflow's API", "fault", str(error), remedy)
             return
-        except ClearRefused as error:
+        except ApiRefused as error:
             remedy = "set api_url to the address of an Airflow 3: older ones have no /api/v2"
             yield Finding("Airflow's API", "fault", str(error), remedy)
             return
         yield from _health(health, redis_now)
         try:
             client.get("dags", query={"limit": 1})
-        except (ClearRefused, ClearUnconfirmed) as error:
+        except (ApiRefused, ApiUnanswered) as error:
             yield _no_login(error, where)
             return
         yield _way(client)
@@ -70,7 +70,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             return
         try:
             yield from _of_dag(client, dag_id)
-        except (ClearRefused, ClearUnconfirmed) as error:
+        except (ApiRefused, ApiUnanswered) as error:
             yield Finding(f"Dag {dag_id}", "fault", str(error), "correct the id, or let this user read the Dag")
 
 
@@ -91,7 +91,7 @@ def _way(client: ApiClient) -> Finding:
     """Tell by which way callbacks clear runs."""
     try:
         answer = client.get_from(ROUTE)
-    except (ClearRefused, ClearUnconfirmed):
+    except (ApiRefused, ApiUnanswered):
         return Finding(
             _WAY,
             "warning",
@@ -137,8 +137,8 @@ def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
         yield Finding("clocks", "fault", found, "set both by NTP: the sweeper compares them to find unclaimed failures")
 
 
-def _no_login(error: ClearRefused | ClearUnconfirmed, where: settings.ApiSettings) -> Finding:
-    if where.token and isinstance(error, ClearRefused) and error.reason in ("http_401", "http_403"):
+def _no_login(error: ApiRefused | ApiUnanswered, where: settings.ApiSettings) -> Finding:
+    if where.token and isinstance(error, ApiRefused) and error.reason in ("http_401", "http_403"):
         remedy = "the token has expired, or is another Airflow's: set a new api_token, or a user and a password"
     else:
         remedy = "correct api_username and api_password (or your other credentials), and check api_token_path"
@@ -194,7 +194,7 @@ def _may_clear(client: ApiClient, dag_id: str) -> bool:
     """
     try:
         client.post("dags", dag_id, "dagRuns", _NO_RUN, "clear", body={"dry_run": True})
-    except ClearRefused as refusal:
+    except ApiRefused as refusal:
         if refusal.reason not in ("http_403", "http_404"):
             raise
         return refusal.reason == "http_404"
