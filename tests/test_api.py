@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import AttemptCounter, ApiRefused, ApiUnanswered, FailedTry
+from dag_retry import ApiRefused, ApiUnanswered, AttemptCounter, FailedTry
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._callback import winner
 from dag_retry._callback.holder import Holder
@@ -269,7 +270,7 @@ class TestLogin:
         claim = counter.claim("daily_load", "run", generation=0, max_attempts=2, failed_try=TRY)
         deploy(api_url=stub.url, api_username="retry", api_password="s3cret")
         stub.faults = [None, None, before(401)]
-        winner.clear(Holder(claim, counter, "task", Hooks(), {}, Deadline(60)))
+        winner.clear(Holder(claim, counter, "task", Hooks(), {}, Airflow(Deadline(60))))
         assert "attempt 1 of 2 begins (cleared)" in caplog.text
         assert (stub.logins, stub.clears) == (2, 1)
         before_the_note = [path.rsplit("/", 1)[1] for _, path in stub.seen][:6]

@@ -158,9 +158,7 @@ class TestCallable:
     @pytest.mark.parametrize("token", ["s3cret\n", "s3cret\r\nX-Admin: 1", "s3crêt"])
     def test_what_no_header_can_carry(self, stub: StubApi, ours: Any, token: str) -> None:
         ours.token = lambda: token
-        with pytest.raises(
-            ApiRefused, match="no header can carry the token: does it end with a line break"
-        ) as refused:
+        with pytest.raises(ApiRefused, match="no header can carry the token: does it end with a line break") as refused:
             clear(ApiSettings(stub.url, token_callable="ours:token"))
         assert refused.value.reason == "config"
         assert "s3cr" not in str(refused.value)

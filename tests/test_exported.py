@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import dag_retry
-from dag_retry import Claim, ApiRefused, ConfigError, FailedTry, Outcome, Status, Verdict
+from dag_retry import ApiRefused, Claim, ConfigError, FailedTry, Outcome, Status, Verdict
 
 FAILED_TRY = FailedTry("branch_b", 3, "try-0", "TimeoutError")
 CLAIM = Claim(Verdict.WON, "claimed", 1, 3, 0, "id", "daily_load", "run", "host:1", FAILED_TRY, frozenset())

@@ -16,9 +16,9 @@ from airflow.sdk.bases.notifier import BaseNotifier
 from pytest_httpserver import HTTPServer
 
 from dag_retry import (
-    AttemptCounter,
     ApiRefused,
     ApiUnanswered,
+    AttemptCounter,
     ConfigError,
     ContextError,
     CounterError,

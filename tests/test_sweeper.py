@@ -12,6 +12,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from dag_retry import ApiRefused, ApiUnanswered, ConfigError, CounterError, DagRetry, RunRecord, Status
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
 from tests.contexts import dag_failed, task_failed
 from tests.servers import free_port
@@ -43,7 +45,7 @@ def retry(deployed: None) -> DagRetry:
 
 @pytest.fixture
 def new(deployed: None, client: Any) -> Callable[..., Sweeper]:
-    return lambda **options: Sweeper(client, **options)
+    return lambda **options: Sweeper(client, Airflow(Deadline(15)), **options)
 
 
 @pytest.fixture(autouse=True)

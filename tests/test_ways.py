@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import Claim, ApiRefused, ApiUnanswered, FailedTry, Verdict
+from dag_retry import ApiRefused, ApiUnanswered, Claim, FailedTry, Verdict
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.deadline import Deadline

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._redis.interventions import Interventions
 from dag_retry.cli import main
 from dag_retry.sweeper.sweeper import Sweeper
@@ -46,7 +48,7 @@ def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
 
 def sweep(live: Live) -> None:
     """Do what a run of the sweeper's Dag does, for runs whose callbacks had 15 s to come."""
-    sweeper = Sweeper(live.client, grace=timedelta(seconds=15))
+    sweeper = Sweeper(live.client, Airflow(Deadline(15)), grace=timedelta(seconds=15))
     sweeper.find_unclaimed()
     sweeper.sweep()
 

@@ -19,6 +19,8 @@ import redis
 from airflow.sdk.exceptions import AirflowFailException
 
 from dag_retry import ApiRefused, ApiUnanswered, DagRetry, DagRetryError, FailedTry
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.scripts import script
@@ -122,7 +124,7 @@ class Flow:
         self._retry = DagRetry(cap, **hooks, **policy)
         self._redis = AskingRedis(self)
         with self._deployed():
-            self._sweeper = Sweeper(self._redis)
+            self._sweeper = Sweeper(self._redis, Airflow(Deadline(15)))
         self._sweeper._hooks = Hooks(**hooks)
         self.cap = cap
         self.way = way

@@ -11,12 +11,13 @@ from typing import Literal
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure, UnknownTry
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
 from dag_retry._callback.verdict import act
-from dag_retry._errors import ConfigError, CounterError, DagRetryError
+from dag_retry._errors import ApiError, ConfigError, CounterError, DagRetryError
 from dag_retry._policy import dag_level
 from dag_retry._policy.hooks import Context, Hooks
 from dag_retry._policy.policy import Policy
@@ -78,14 +79,14 @@ class Callbacks:
         if not skip and (failure.level == "dag" or any(delays)) and dag_level.clear_waits_for_ever(context["dag"]):
             skip, delays = "depends_on_past", []
         budget = self._time_budget(failure.level)
-        deadline = Deadline(without_redis(budget))
         with ExitStack() as stack:
+            airflow = stack.enter_context(Airflow(Deadline(without_redis(budget))))
             with _logged(
                 "%s failed and was NOT retried, nothing was cleared: %s. Fix the cause, then clear the run by hand.",
                 run,
                 not_retried=failure.dag_id,
             ):
-                if failure.heartbeat_timeout and self._is_restarting(failure, deadline):
+                if failure.heartbeat_timeout and self._is_restarting(failure, airflow):
                     _log_nothing(run, "restarting")
                     return
                 counter = stack.enter_context(self.connected(budget))
@@ -113,9 +114,9 @@ class Callbacks:
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
                 if claim.reason == "already_retrying" and failure.tasks_ended:
-                    self._queue_stranded(failure, deadline)
+                    self._queue_stranded(failure, airflow)
             else:
-                act(Holder(claim, counter, failure.level, self._hooks, context, deadline))
+                act(Holder(claim, counter, failure.level, self._hooks, context, airflow))
         if unusable:
             raise unusable
 
@@ -155,7 +156,8 @@ class Callbacks:
             sdk.count("succeeded", dag_id)
             log.info("Dag retry: %s succeeded on attempt %d of %d.", run, record.attempt, record.max_attempts)
             self._hooks.tell(context, Status.SUCCEEDED, record, record.reason)
-            note_ending(deadline, Status.SUCCEEDED, record, record.reason)
+            with Airflow(deadline) as airflow:
+                note_ending(airflow, Status.SUCCEEDED, record, record.reason)
 
     @contextmanager
     def connected(self, budget: float = LONGEST) -> Iterator[AttemptCounter]:
@@ -185,30 +187,30 @@ class Callbacks:
         # The dag processor first parses the Dag file. Then one process calls back for all runs of the file.
         return time_budget(sdk.dag_processor_limit() - (time.monotonic() - self._made))
 
-    def _is_restarting(self, failure: Failure, deadline: Deadline) -> bool:
+    def _is_restarting(self, failure: Failure, airflow: Airflow) -> bool:
         """Ask Airflow whether the try with the heartbeat timeout is no longer the current one.
 
-        Without credentials nobody can ask. The context says then whether the task is restarting.
+        Without credentials nobody can ask, and Airflow may not answer. The context says then whether the task is
+        restarting: a claim needs Redis alone, and whoever clears the run looks again.
         """
-        if not settings.has_credentials():
+        try:
+            if not settings.has_credentials():
+                return failure.restarting
+            return not airflow.api.is_still_current_try(
+                failure.dag_id, failure.run_id, failure.failed_try, failure.try_number
+            )
+        except (ApiError, ConfigError) as error:
+            run = describe_run(failure.dag_id, failure.run_id)
+            log.warning("Dag retry: %s: whether the task begins a new try is not known: %s.", run, error)
             return failure.restarting
-        from dag_retry._airflow.api import AirflowApi
 
-        with AirflowApi(settings.api(), deadline) as api:
-            return not api.is_still_current_try(failure.dag_id, failure.run_id, failure.failed_try, failure.try_number)
-
-    def _queue_stranded(self, failure: Failure, deadline: Deadline) -> None:
+    def _queue_stranded(self, failure: Failure, airflow: Airflow) -> None:
         """Queue the run if a clear has overlapped its end. Airflow then says that the cleared generation has failed."""
         if not settings.has_credentials():
             return
-        from dag_retry._airflow.api import AirflowApi
-
         run = describe_run(failure.dag_id, failure.run_id)
-        with (
-            _logged("%s: whether Airflow left the run failed after the clear is not known: %s.", run),
-            AirflowApi(settings.api(), deadline) as api,
-        ):
-            if api.queue_stranded(failure.dag_id, failure.run_id, failure.failed_try):
+        with _logged("%s: whether Airflow left the run failed after the clear is not known: %s.", run):
+            if airflow.api.queue_stranded(failure.dag_id, failure.run_id, failure.failed_try):
                 log.warning("Dag retry: %s was cleared while its end was recorded, so it was queued again.", run)
 
 

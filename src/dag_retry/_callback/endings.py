@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from dag_retry._airflow import sdk, settings
-from dag_retry._airflow.api import AirflowApi
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.note import write_note
 from dag_retry._errors import ApiRefused, CounterError, DagRetryError
@@ -14,7 +13,7 @@ from dag_retry._reasons import reason_of
 from dag_retry._types import Claim, RunRecord, Status
 
 if TYPE_CHECKING:
-    from dag_retry._airflow.deadline import Deadline
+    from dag_retry._airflow.session import Airflow
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +73,15 @@ def _tell(holder: Holder, status: Status, reason: str) -> None:
         )
         raise
     if status is not Status.BLOCKED:  # A user who may not clear the run may not write its note either.
-        note_ending(holder.deadline, status, holder.claim, reason)
+        note_ending(holder.airflow, status, holder.claim, reason)
 
 
-def note_ending(deadline: Deadline, status: Status, what: Claim | RunRecord, reason: str) -> None:
+def note_ending(airflow: Airflow, status: Status, what: Claim | RunRecord, reason: str) -> None:
     """Say in the run's note how the budget ended. Without credentials there is no note.
 
     A note that can't be written is left out.
 
-    :param deadline: when the callback stops.
+    :param airflow: the session with Airflow's REST API.
     :param status: how the budget ended.
     :param what: the claim, or the record.
     :param reason: why, as a code.
@@ -90,7 +89,6 @@ def note_ending(deadline: Deadline, status: Status, what: Claim | RunRecord, rea
     if not settings.has_credentials():
         return
     try:
-        with AirflowApi(settings.api(), deadline) as api:
-            write_note(api, status, what, reason)
+        write_note(airflow.api, status, what, reason)
     except DagRetryError as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)

@@ -11,6 +11,7 @@ from dag_retry._types import Claim
 
 if TYPE_CHECKING:
     from dag_retry._airflow.deadline import Deadline
+    from dag_retry._airflow.session import Airflow
     from dag_retry._redis.counter import AttemptCounter
 
 
@@ -22,7 +23,7 @@ class Holder(NamedTuple):
     :param level: where the holder runs.
     :param hooks: the hooks to tell.
     :param context: what the hooks are called with.
-    :param deadline: when the holder stops. Only hooks may take longer.
+    :param airflow: the session with Airflow's REST API. The holder stops at its deadline. Only hooks may take longer.
     """
 
     claim: Claim
@@ -30,7 +31,12 @@ class Holder(NamedTuple):
     level: Literal["task", "dag", "sweeper"]
     hooks: Hooks
     context: Context
-    deadline: Deadline
+    airflow: Airflow
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the holder stops."""
+        return self.airflow.deadline
 
     @property
     def run(self) -> str:

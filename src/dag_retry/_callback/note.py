@@ -7,7 +7,7 @@ import re
 
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._callback.holder import describe_run
-from dag_retry._errors import ApiRefused, ApiUnanswered
+from dag_retry._errors import ApiError
 from dag_retry._types import Claim, RunRecord, Status
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def write_note(api: AirflowApi, status: Status, what: Claim | RunRecord, reason:
     line = line_of(status, what, reason)
     try:
         api.note(what.dag_id, what.run_id, lambda note: revise_note(note, line))
-    except (ApiRefused, ApiUnanswered) as error:
+    except ApiError as error:
         log.info("Dag retry: the note of %s was not written: %s.", describe_run(what.dag_id, what.run_id), error)
 
 

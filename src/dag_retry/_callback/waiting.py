@@ -41,7 +41,6 @@ def _call_sweeper(holder: Holder) -> None:
     """Make a run of the sweeper's Dag, if there is such a Dag. A sweeper that runs as a service needs no call."""
     # Imported here: the file of the sweeper's Dag needs nothing but SWEEPER_DAG.
     from dag_retry._airflow import settings
-    from dag_retry._airflow.api import AirflowApi
     from dag_retry._callback.note import write_note
 
     if not settings.has_credentials():
@@ -49,7 +48,7 @@ def _call_sweeper(holder: Holder) -> None:
     claim = holder.claim
     # The scheduler compares whole seconds, so we round up. All claims that are due in one second share a run.
     run_after = datetime.fromtimestamp(-(-claim.due_at // 1000), tz=timezone.utc)
-    with AirflowApi(settings.api(), holder.deadline) as api:
-        if not api.trigger(SWEEPER_DAG, f"due__{run_after.isoformat()}", run_after):
-            log.info("Dag retry: there is no Dag %r: `dag-retry sweep` must run as a service.", SWEEPER_DAG)
-        write_note(api, Status.WAITING, claim, claim.reason)
+    api = holder.airflow.api
+    if not api.trigger(SWEEPER_DAG, f"due__{run_after.isoformat()}", run_after):
+        log.info("Dag retry: there is no Dag %r: `dag-retry sweep` must run as a service.", SWEEPER_DAG)
+    write_note(api, Status.WAITING, claim, claim.reason)

@@ -11,7 +11,6 @@ from datetime import timedelta
 from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
 from dag_retry._airflow import sdk, settings
-from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
 from dag_retry._airflow.ways.decision import Decision, Way
 from dag_retry._airflow.ways.rest import RestWay
@@ -91,15 +90,15 @@ def _decide(holder: Holder) -> Decision | None:
 def _by_first_way(holder: Holder) -> Decision | None:
     if not settings.has_credentials() and has_supervisor():
         return _try_until_answered(holder, SupervisorWay())
-    with AirflowApi(settings.api(), holder.deadline) as api:
-        try:
-            return _try_until_answered(holder, AtomicWay(api.client))
-        except RouteMissingError as missing:
-            log.info("Dag retry: %s: no atomic clear, so the REST API clears: %s", holder.run, missing)
-        decision = _try_until_answered(holder, RestWay(api))
-        if decision and decision.outcome in _CLEARED:
-            write_note(api, Status.RETRYING, holder.claim, holder.claim.reason)
-        return decision
+    api = holder.airflow.api
+    try:
+        return _try_until_answered(holder, AtomicWay(api.client))
+    except RouteMissingError as missing:
+        log.info("Dag retry: %s: no atomic clear, so the REST API clears: %s", holder.run, missing)
+    decision = _try_until_answered(holder, RestWay(api))
+    if decision and decision.outcome in _CLEARED:
+        write_note(api, Status.RETRYING, holder.claim, holder.claim.reason)
+    return decision
 
 
 def _try_until_answered(holder: Holder, way: Way) -> Decision | None:

@@ -9,9 +9,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import sdk, section, settings
-from dag_retry._airflow.api import AirflowApi
-from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._airflow.ways.supervisor import has_supervisor
 from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, describe_run, process_name
@@ -38,6 +37,7 @@ class Sweeper:
     ``run_id``, and the :class:`Outcome` as ``dag_retry``.
 
     :param redis_client: a client of the deployment's Redis.
+    :param airflow: the session with Airflow's REST API. Each run has its whole deadline.
     :param grace: how long the callbacks of a failed run may take to come.
     :param look_back: how far the first look for failed runs goes back.
     :raises ConfigError: a hook of the section is wrong.
@@ -46,6 +46,7 @@ class Sweeper:
     def __init__(
         self,
         redis_client: Client,
+        airflow: Airflow,
         *,
         grace: timedelta = timedelta(minutes=5),
         look_back: timedelta = timedelta(days=1),
@@ -53,6 +54,7 @@ class Sweeper:
         self._counter = deployment.counter(redis_client)
         self._due = deployment.due_runs(redis_client)
         self._overview = deployment.overview(redis_client)
+        self._airflow = airflow
         self._hooks = Hooks()
         self._name = process_name()
         self._grace = grace
@@ -89,23 +91,22 @@ class Sweeper:
             return 0
         until = datetime.now(timezone.utc) - self._grace
         found = 0
-        deadline = Deadline(_DEADLINE)
-        with AirflowApi(settings.api(), deadline) as api:
-            unclaimed = UnclaimedRuns(api, deadline, self._counter, self._due, grace=self._grace, holder=self._name)
-            for run, claim in unclaimed.between(self._looked_until, until, self._overview.dag_ids()):
-                found += 1
-                sdk.count("unclaimed", run.dag_id)
-                if claim is None:
-                    log.error(
-                        "Dag retry: %s failed, and no callback claimed that. No policy is known: set %s, or retry the "
-                        "run with: dag-retry retry %s %s",
-                        describe_run(run.dag_id, run.run_id),
-                        section.named("max_attempts"),
-                        run.dag_id,
-                        run.run_id,
-                    )
-                else:
-                    self._finish(claim)
+        self._airflow.deadline.renew()
+        unclaimed = UnclaimedRuns(self._airflow, self._counter, self._due, grace=self._grace, holder=self._name)
+        for run, claim in unclaimed.between(self._looked_until, until, self._overview.dag_ids()):
+            found += 1
+            sdk.count("unclaimed", run.dag_id)
+            if claim is None:
+                log.error(
+                    "Dag retry: %s failed, and no callback claimed that. No policy is known: set %s, or retry the "
+                    "run with: dag-retry retry %s %s",
+                    describe_run(run.dag_id, run.run_id),
+                    section.named("max_attempts"),
+                    run.dag_id,
+                    run.run_id,
+                )
+            else:
+                self._finish(claim)
         # Airflow may record a failed run a moment after the run's end date.
         self._looked_until = until - timedelta(minutes=1)
         return found
@@ -114,8 +115,9 @@ class Sweeper:
         if claim.reason == "taken_over":
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
+        self._airflow.deadline.renew()
         try:
-            act(Holder(claim, self._counter, "sweeper", self._hooks, context, Deadline(_DEADLINE)))
+            act(Holder(claim, self._counter, "sweeper", self._hooks, context, self._airflow))
         except ApiRefused:
             return  # The run is blocked, and the hooks were told.
         except DagRetryError:
@@ -136,8 +138,9 @@ def sweeper() -> Iterator[Sweeper]:
     :raises ApiUnanswered: Airflow gives no clear answer, or a named Connection was not found.
     :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
     """
-    if settings.has_credentials() or not has_supervisor():
-        with ApiClient(settings.api(), Deadline(_DEADLINE)) as client:
+    with Airflow(Deadline(_DEADLINE)) as airflow:
+        if settings.has_credentials() or not has_supervisor():
+            client = airflow.api.client
             client.items(client.get("dags", query={"limit": 1}), "dags")
-    with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:
-        yield Sweeper(redis_client)
+        with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:
+            yield Sweeper(redis_client, airflow)

@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from dag_retry._airflow import section
-from dag_retry._airflow.api import AirflowApi
-from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.due import DueRuns
 from dag_retry._retry import TAG
@@ -24,8 +23,7 @@ log = logging.getLogger(__name__)
 class UnclaimedRuns:
     """The runs that have failed without a claim.
 
-    :param api: Airflow's REST API.
-    :param deadline: the deadline of that API. Each run has the whole time.
+    :param airflow: the session with Airflow's REST API. Each run has its whole deadline.
     :param counter: claims their failures.
     :param due_runs: records that their failures are unclaimed.
     :param grace: how long the callbacks of a failed run may take to come.
@@ -34,16 +32,14 @@ class UnclaimedRuns:
 
     def __init__(
         self,
-        api: AirflowApi,
-        deadline: Deadline,
+        airflow: Airflow,
         counter: AttemptCounter,
         due_runs: DueRuns,
         *,
         grace: timedelta,
         holder: str,
     ) -> None:
-        self._api = api
-        self._deadline = deadline
+        self._airflow = airflow
         self._counter = counter
         self._due_runs = due_runs
         self._grace = grace
@@ -58,10 +54,10 @@ class UnclaimedRuns:
         :param until: the end of the interval.
         :param known: the Dags that Redis knows. The Dags with our tag are added.
         """
-        runs = FailedRuns(self._api.client)
+        runs = FailedRuns(self._airflow.api.client)
         # All of them first: a run that is cleared is failed no more, and would move another to a page that was read.
         for run in list(runs.between(since, until, {*known, *runs.tagged(TAG)})):
-            self._deadline.renew()
+            self._airflow.deadline.renew()
             record = self._counter.read(run.dag_id, run.run_id)
             if _is_in_hand(record, run) or self._was_ended_by_hand(run) or self._was_stranded(record, run):
                 continue
@@ -75,13 +71,13 @@ class UnclaimedRuns:
 
     def _was_ended_by_hand(self, run: FailedRun) -> bool:
         """Return whether a person has ended the run. Nobody need retry the run then, nor be alarmed."""
-        return self._api.is_settled(run.dag_id, run.run_id, FailedTry(), since=run.queued_at)
+        return self._airflow.api.is_settled(run.dag_id, run.run_id, FailedTry(), since=run.queued_at)
 
     def _was_stranded(self, record: RunRecord | None, run: FailedRun) -> bool:
         """Queue a run that Airflow has left failed after our clear, and return whether this is such a run."""
         if record is None or record.status is not Status.RETRYING:
             return False
-        return self._api.queue_stranded(run.dag_id, run.run_id, record.failed_try)
+        return self._airflow.api.queue_stranded(run.dag_id, run.run_id, record.failed_try)
 
     def _claim(self, record: RunRecord | None, run: FailedRun) -> Claim | None:
         """Claim a failure with the policy of the run's record, or else of the section; None if there is no policy.
@@ -90,7 +86,7 @@ class UnclaimedRuns:
         cleared the run more than once since. So a late callback still wins its own claim.
         """
         max_attempts = (record and record.max_attempts) or section.configured("max_attempts")
-        failed_try = max_attempts and self._api.find_failed_try(run.dag_id, run.run_id)
+        failed_try = max_attempts and self._airflow.api.find_failed_try(run.dag_id, run.run_id)
         if not max_attempts or not failed_try:
             return None
         return self._counter.claim(
