@@ -138,6 +138,8 @@ class StubApi:
         if (found := re.fullmatch(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)", path)) and request.method == "GET":
             what = f"The DagRun with dag_id: `{found[1]}` and run_id: `{found[2]}` was not found"
             return answer(404, {"detail": what})
+        if "/dags/" in path:
+            return answer(404, {"detail": "The DagRun, or its task instance, was not found"})
         return answer(404, {"detail": "Not Found"})
 
     def run(self) -> dict[str, object]:
@@ -196,7 +198,9 @@ def answer(status: int, body: object) -> Response:
 
 
 def before(status: int, body: object = None, **headers: str) -> Fault:
-    """Answer so, and do nothing."""
+    """Answer so, and do nothing. Airflow gives a reason with each refusal."""
+    if body is None and 400 <= status < 500:
+        body = {"detail": "Because"}
     text = body if isinstance(body, str) else json.dumps(body)
     return lambda api, request: Response(text, status=status, headers=headers)
 

@@ -6,6 +6,7 @@ import copy
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from pytest_httpserver import HTTPServer
 from dag_retry import (
     ApiRefused,
     ApiUnanswered,
+    ApiUnusable,
     AttemptCounter,
     ConfigError,
     ContextError,
@@ -28,11 +30,14 @@ from dag_retry import (
     Status,
     recipe,
 )
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._callback.failure import Failure
 from dag_retry._redis.interventions import Interventions
+from dag_retry.sweeper.sweeper import Sweeper
 from tests.contexts import NOW, dag_failed, dag_run, dag_succeeded, heartbeat_timeout, task_failed, ti, without_run
 from tests.servers import free_port
-from tests.stub_api import StubApi, after, before
+from tests.stub_api import Fault, StubApi, after, before
 
 
 @pytest.fixture
@@ -67,6 +72,12 @@ def make(client: Any, api: str, told: list[tuple[str, Outcome]], deploy: Any) ->
 @pytest.fixture
 def retry(make: Callable[..., DagRetry]) -> DagRetry:
     return make()
+
+
+def is_due(client: Any) -> None:
+    """Let the time come at which the run is due."""
+    client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", "1")
+    client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
 
 
 @pytest.fixture(autouse=True)
@@ -219,9 +230,9 @@ class TestHeartbeatTimeout:
 
     def test_api_away(self, retry: DagRetry, client: Any, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
         deploy(api_url=nowhere())
-        with pytest.raises(ApiUnanswered):
-            retry.on_failure(heartbeat_timeout())
-        assert "NOT retried, nothing was cleared" in caplog.text
+        retry.on_failure(heartbeat_timeout())
+        assert "nothing to retry (unknown_try)" in caplog.text
+        assert "The Dag level claims" in caplog.text
         assert client.keys() == []
 
 
@@ -380,11 +391,40 @@ class TestWeather:
         assert "is blocked (http_403)" in caplog.text
         assert client.zrange("{dag-retry}:v1:attention", 0, -1) == ["daily_load:run"]
 
-    def test_no_credentials_is_blocked(self, retry: DagRetry, stub: StubApi, told: Any, deploy: Any) -> None:
+    def test_no_credentials_is_a_fault_of_the_way(
+        self, retry: DagRetry, stub: StubApi, told: Any, deploy: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         deploy(api_url=stub.url)
-        with pytest.raises(ApiRefused, match="api_token"):
+        with pytest.raises(ApiUnusable, match="api_token"):
             retry.on_failure(task_failed())
-        assert (stub.clears, names(told), record(retry).reason) == (0, ["on_blocked"], "config")
+        assert (stub.clears, names(told)) == (0, ["on_retry"])
+        assert (record(retry).status, record(retry).reason) == (Status.WAITING, "config")
+        assert "nothing need be cleared by hand" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("fault", "reason"),
+        [
+            (before(401, {"detail": "Invalid credentials"}), "login"),
+            (before(403, {"detail": "Forbidden"}), "login"),
+            (before(404, "<html>nginx"), "not_airflow"),
+            (before(302, "", Location="/login"), "redirect"),
+            (before(200, "<html>"), "not_airflow"),
+        ],
+    )
+    def test_a_fault_of_the_way_is_not_booked_on_the_run(
+        self, retry: DagRetry, client: Any, stub: StubApi, told: Any, fault: Fault, reason: str
+    ) -> None:
+        """The run waits. Once the way is mended, a sweeper clears it, and nobody need do anything."""
+        stub.faults = [fault] * 2
+        for failed in (task_failed(), dag_failed()):
+            with suppress(ApiUnusable):
+                retry.on_failure(failed)
+        assert (record(retry).status, record(retry).reason, names(told)) == (Status.WAITING, reason, ["on_retry"])
+        assert client.zcard("{dag-retry}:v1:attention") == 0
+        stub.faults = []
+        is_due(client)
+        Sweeper(client, Airflow(Deadline(15))).sweep()
+        assert (record(retry).status, record(retry).attempt, stub.clears) == (Status.RETRYING, 1, 1)
 
     def test_a_deleted_run_is_forgotten(
         self, retry: DagRetry, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
@@ -467,18 +507,18 @@ class TestNamedConnections:
         assert "NOT retried, nothing was cleared: the Airflow Connection 'nobodys' was not found" in caplog.text
 
     def test_of_the_api_leaves_the_claim_due(
-        self, retry: DagRetry, stub: StubApi, api: str, told: Any, deploy: Any, monkeypatch: pytest.MonkeyPatch
+        self, retry: DagRetry, client: Any, stub: StubApi, api: str, told: Any, deploy: Any, monkeypatch: Any
     ) -> None:
         """Airflow's SDK can't tell a Connection that is missing from an API server that is away."""
         deploy(api_url=None, api_conn_id="late")
-        with pytest.raises(ApiUnanswered, match="the Airflow Connection 'late' was not found"):
+        with pytest.raises(ApiUnusable, match="the Airflow Connection 'late' was not found"):
             retry.on_failure(task_failed())
-        assert (stub.seen, told) == ([], [])
-        assert record(retry).status is Status.CLAIMED
-        assert record(retry).due_at > record(retry).updated_at
+        assert (stub.seen, names(told)) == ([], ["on_retry"])
+        assert (record(retry).status, record(retry).reason) == (Status.WAITING, "connection")
         monkeypatch.setenv("AIRFLOW_CONN_LATE", api)
-        retry.on_failure(dag_failed())
-        assert (stub.clears, names(told)) == (1, ["on_retry"])
+        is_due(client)
+        Sweeper(client, Airflow(Deadline(15))).sweep()
+        assert stub.clears == 1
 
     def test_work(
         self, make: Any, redis_url: str, stub: StubApi, api: str, deploy: Any, monkeypatch: pytest.MonkeyPatch

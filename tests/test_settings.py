@@ -16,7 +16,7 @@ import fakeredis
 import pytest
 
 import dag_retry
-from dag_retry import ApiUnanswered, AttemptCounter, ConfigError, CounterError, DagRetry
+from dag_retry import AttemptCounter, ConfigError, CounterError, DagRetry
 from dag_retry._airflow import sdk, section, settings
 from dag_retry._airflow.options import API_CONNECTION, OPTIONS, REDIS_CONNECTION
 from dag_retry._airflow.settings import ApiSettings
@@ -311,7 +311,7 @@ class TestApi:
 
     @pytest.mark.usefixtures("named")
     def test_a_connection_that_is_not_there(self) -> None:
-        with pytest.raises(ApiUnanswered, match="'airflow' was not found: make it, correct .*API_CONN_ID"):
+        with pytest.raises(ApiUnusable, match="'airflow' was not found: make it, correct .*API_CONN_ID"):
             settings.api()
 
     @pytest.mark.parametrize("text", ["https://connection", "https://:t@connection"])
@@ -385,7 +385,7 @@ class TestApi:
     def test_every_option(self, deploy: Any, tmp_path: Path) -> None:
         ca_file = tmp_path / "ca.pem"
         ca_file.touch()
-        way = {"token_path": "/login", "ca_file": str(ca_file), "proxy": "http://proxy:3128"}
+        way: dict[str, Any] = {"token_path": "/login", "ca_file": str(ca_file), "proxy": "http://proxy:3128"}
         deploy(api_url="https://af", **{f"api_{name}": value for name, value in way.items()})
         deploy(api_client_id="c", api_client_secret="s")
         assert settings.api() == ApiSettings("https://af", client_id="c", client_secret="s", **way)

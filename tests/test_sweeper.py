@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import ApiRefused, ApiUnanswered, ConfigError, CounterError, DagRetry, RunRecord, Status
+from dag_retry import ApiUnanswered, ApiUnusable, ConfigError, CounterError, DagRetry, RunRecord, Status
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
@@ -304,7 +304,7 @@ class TestMade:
 
     def test_wrong_password(self, deploy: Any) -> None:
         deploy(api_password="wrong")
-        with pytest.raises(ApiRefused, match="401"), sweeper():
+        with pytest.raises(ApiUnusable, match="401"), sweeper():
             pass
 
     def test_no_credentials(self, deploy: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from dag_retry import ApiRefused, ApiUnanswered, Claim, FailedTry, Verdict
+from dag_retry import ApiUnanswered, ApiUnusable, Claim, FailedTry, Verdict
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.deadline import Deadline
@@ -118,7 +118,7 @@ class TestRest:
 
     def test_a_404_that_is_not_airflows_is_no_word_about_the_run(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [lambda *_: answer(404, {"detail": "Not Found"})]
-        with pytest.raises(ApiRefused, match="404"):
+        with pytest.raises(ApiUnusable, match="404"):
             RestWay(api).look(CLAIM._replace(run_id="other"), "task")
 
     def test_the_audit_log_is_asked_where_people_had_time(self, stub: StubApi, api: AirflowApi) -> None:
@@ -178,7 +178,7 @@ class TestAtomic:
     @pytest.mark.parametrize("said", [{}, {"outcome": "else", "reason": "", "attempt": 1}, {"outcome": "cleared"}])
     def test_an_answer_of_something_else(self, stub: StubApi, api: AirflowApi, said: Any) -> None:
         stub.route = lambda asked: answer(200, said)
-        with pytest.raises(ApiRefused) as refused:
+        with pytest.raises(ApiUnusable) as refused:
             AtomicWay(api.client).clear(CLAIM, "task", "")
         assert refused.value.reason == "not_airflow"
 

@@ -17,6 +17,7 @@ class Reason(NamedTuple):
 
 
 _CLEAR = "Fix the cause, then clear the run by hand."
+_MEND = "Mend the way to Airflow. Then a sweeper clears the run."
 
 REASONS = {
     # A claim that was won, and what became of it.
@@ -76,12 +77,17 @@ REASONS = {
     ),
     # The run was deleted.
     "gone": Reason("the run was deleted"),
-    # Airflow, or what answers at its address, refused the clear.
-    "http_401": Reason("Airflow refused the login (HTTP 401)", _CLEAR),
+    "clear_in_progress": Reason("Airflow has not answered the clear in time, and may still be at work on it"),
+    # The way to Airflow is broken, for every run.
+    "login": Reason("Airflow refused the login or the token", _MEND),
+    "redirect": Reason("Airflow's API redirects, perhaps to a login page", _MEND),
+    "connection": Reason("the Connection of api_conn_id was not found", _MEND),
+    "not_airflow": Reason("what answered at the API's address is not Airflow", _MEND),
+    "tls": Reason("there is no trusted TLS connection to Airflow's API", _MEND),
+    "unanswered": Reason("Airflow's API gave no clear answer in time", _MEND),
+    # Airflow refused the clear of this run.
     "http_403": Reason("the user may not edit runs of this Dag (HTTP 403)", _CLEAR),
     "http_404": Reason("Airflow does not know this run (HTTP 404)"),
-    "not_airflow": Reason("what answered at the API's address is not Airflow", _CLEAR),
-    "tls": Reason("there is no trusted TLS connection to Airflow's API", _CLEAR),
     "unsafe_id": Reason("an id of the run fits no path of Airflow's API", "Airflow 3.3 can clear it: upgrade Airflow."),
     # Nobody claimed the failure.
     "no_callback": Reason("the run failed, and no callback claimed that failure", _CLEAR),

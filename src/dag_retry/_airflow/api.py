@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from http import HTTPStatus
 
 from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._airflow.task_instances import find_failed, find_task_instance
-from dag_retry._errors import ApiRefused, ApiUnanswered
+from dag_retry._errors import ApiError, ApiRefused, ApiUnanswered
 from dag_retry._types import ClearOption, FailedTry
 
 # States of a task instance that has ended (`airflow.utils.state.State.finished`).
@@ -20,7 +21,7 @@ _ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 class AirflowApi:
     """The calls of Airflow's REST API that a retry needs. A context manager, which closes its connections.
 
-    Every call raises :class:`ApiRefused` if repeating it won't help, and :class:`ApiUnanswered` if it may help.
+    Every call raises an :class:`ApiError`: :class:`ApiRefused`, :class:`ApiUnusable` or :class:`ApiUnanswered`.
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
@@ -47,8 +48,7 @@ class AirflowApi:
         try:
             found = self.client.get("dags", dag_id, "dagRuns", run_id)
         except ApiRefused as refusal:
-            # The message of Airflow's own 404. A proxy, or Airflow behind another path, answers 404 in other words.
-            if refusal.reason == "http_404" and "The DagRun with dag_id" in str(refusal):
+            if refusal.status == HTTPStatus.NOT_FOUND and "The DagRun with dag_id" in str(refusal):
                 return None
             raise
         return self.client.check(found, dag_id=dag_id, dag_run_id=run_id)
@@ -214,7 +214,7 @@ class AirflowApi:
         try:
             self.client.post("dags", dag_id, "dagRuns", body=body)
         except ApiRefused as refusal:
-            if refusal.reason != "http_404":
+            if refusal.status != HTTPStatus.NOT_FOUND:
                 raise
             return False
         except ApiUnanswered as unclear:
@@ -236,8 +236,8 @@ class AirflowApi:
         body = how | {"dag_runs": [{"dag_id": dag_id, "dag_run_id": run_id}]}
         try:
             cleared = self.client.post("dags", ALL, "clearDagRuns", body=body, resend=False)
-        except ApiRefused as refusal:
-            if refusal.reason != "http_405":
+        except ApiError as refusal:
+            if refusal.status != HTTPStatus.METHOD_NOT_ALLOWED:
                 raise
             raise ApiRefused(
                 f"a path of Airflow's REST API can't hold {dag_id!r} or {run_id!r}, and only Airflow 3.3 takes these "

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from dag_retry._airflow.deadline import Deadline
-from dag_retry._airflow.http import Answer, Http
+from dag_retry._airflow.http import Http
 from dag_retry._airflow.login import obtain_token
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._errors import ApiRefused, ApiUnanswered
+from dag_retry._errors import ApiUnanswered, ApiUnusable
 
 Query = Mapping[str, str | int]
 JsonObject = dict[str, Any]
@@ -23,8 +22,8 @@ ALL = "~"
 class ApiClient:
     """A client of Airflow's REST API (v2). A context manager, which closes its connections.
 
-    The parts of a path are quoted. Every request raises :class:`ApiRefused` if repeating it won't help, and
-    :class:`ApiUnanswered` if it may help.
+    The parts of a path are quoted. Every request raises an :class:`ApiError`: :class:`ApiRefused`,
+    :class:`ApiUnusable` or :class:`ApiUnanswered`.
 
     :param settings: the address and the credentials.
     :param deadline: the end of the last request.
@@ -103,7 +102,7 @@ class ApiClient:
 
         :param answer: Airflow's answer.
         :param key: the list's name in the answer.
-        :raises ApiRefused: there is no list of objects.
+        :raises ApiUnusable: there is no list of objects.
         """
         items = answer.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -115,15 +114,15 @@ class ApiClient:
 
         :param item: Airflow's answer.
         :param wanted: the fields that the answer must have, with their values.
-        :raises ApiRefused: the answer is about something else.
+        :raises ApiUnusable: the answer is about something else.
         """
         if any(item.get(key) != value for key, value in wanted.items()):
             raise self.not_airflow()
         return item
 
-    def not_airflow(self) -> ApiRefused:
+    def not_airflow(self) -> ApiUnusable:
         """Return the error for an answer that is about something else."""
-        return ApiRefused(
+        return ApiUnusable(
             f"{self._settings.url} answered about something else: is it Airflow's API?",
             reason="not_airflow",
         )
@@ -136,20 +135,16 @@ class ApiClient:
         if self._token is None:
             self._token = obtain_token(self._settings, self._http)
         answer = self._http.send(method, url, body, self._token)
-        if self._renewable and _token_expired(answer):
+        if self._renewable and answer.token_expired():
             self._renewable = False
             self._token = obtain_token(self._settings, self._http)
             if not resend:
                 raise ApiUnanswered(f"{method} {url} was answered {answer.status}; the token has been renewed")
             answer = self._http.send(method, url, body, self._token)
-        return answer.good(f"{method} {url}")
-
-
-def _token_expired(answer: Answer) -> bool:
-    # Airflow answers an expired or foreign JWT with 401, some auth managers with 403.
-    return answer.status == HTTPStatus.UNAUTHORIZED or (
-        answer.status == HTTPStatus.FORBIDDEN and "Invalid JWT token" in answer.detail()
-    )
+        good = answer.good(f"{method} {url}")
+        # This token is good, and will end one day.
+        self._renewable = self._settings.token is None
+        return good
 
 
 def fit_a_path(*ids: str) -> bool:

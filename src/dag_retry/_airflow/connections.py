@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -24,16 +25,16 @@ def named(conn_id: str) -> str:
     return f"the Airflow Connection {conn_id!r}"
 
 
-def fetch(option: str, conn_id: str, missing: type[DagRetryError]) -> Connection:
+def fetch(option: str, conn_id: str, missing: Callable[[str], DagRetryError]) -> Connection:
     """Return a Connection that the section names.
 
     Airflow's SDK also says "not found" if its API server does not answer (``_get_connection`` in ``context.py``,
-    3.3.2). So the caller says which error this is.
+    3.3.2). So the caller makes the error.
 
     :param option: the option that names the Connection.
     :param conn_id: the Connection's id.
-    :param missing: the class of the error to raise.
-    :raises DagRetryError: Airflow gave no Connection. The error is of the class ``missing``.
+    :param missing: makes the error to raise.
+    :raises DagRetryError: Airflow gave no Connection. The error is what ``missing`` made.
     """
     try:
         return sdk.connection(conn_id)

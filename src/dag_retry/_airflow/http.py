@@ -11,14 +11,12 @@ import requests
 
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._errors import ApiRefused, ApiUnanswered
+from dag_retry._errors import ApiRefused, ApiUnanswered, ApiUnusable
 
 HEADER = "X-Dag-Retry"
 """Our requests send this header. A script of another site may send it only if the server allows that by CORS."""
 
 _CONNECT_TIMEOUT = 3.05
-# On SQLite a clear may take 5 s under load (measured).
-_ANSWER_TIMEOUT = 10.0
 # In bytes. The largest answer that we ask for lists 100 task instances of about 1 kB each (measured).
 _LARGEST_ANSWER = 8 * 2**20
 # In bytes. The deadline is checked after each chunk. Chunks this small cost 16 ms for such a list (measured).
@@ -33,49 +31,84 @@ class Answer(NamedTuple):
     :param status: the HTTP status.
     :param reason: the server's name for the status.
     :param body: the body, cut off after 8 MiB.
+    :param retry_after: how many seconds the server asks to wait (``Retry-After``); 0 if it does not ask.
     """
 
     status: int
     reason: str
     body: bytes
+    retry_after: float = 0
 
     def detail(self) -> str:
         """Return Airflow's reason for a refusal, at most 200 characters; else the server's name for the status.
 
         No input is quoted: FastAPI's 422 repeats the body of a login, and some error pages repeat the headers.
         """
+        return self._detail() or self.reason
+
+    def _detail(self) -> str:
         said = self._json()
         detail = said.get("detail") if isinstance(said, dict) else None
         if isinstance(detail, list):
             detail = "; ".join(f"{error.get('loc')}: {error.get('msg')}" for error in detail if isinstance(error, dict))
-        return " ".join(detail.split())[:200] if isinstance(detail, str) else self.reason
+        return " ".join(detail.split())[:200] if isinstance(detail, str) else ""
 
     def good(self, what: str) -> dict[str, Any]:
         """Return the JSON object of a good answer.
 
         :param what: the request's name in messages.
-        :raises ApiRefused: repeating the request won't help.
+        :raises ApiRefused: Airflow refused the request.
+        :raises ApiUnusable: the login was refused, or the answer is not Airflow's.
         :raises ApiUnanswered: repeating the request may help.
         """
-        status = self.status
+        status, reason = self.status, f"http_{self.status}"
         broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
         if status in UNCERTAIN or broken:
-            raise ApiUnanswered(f"{what} was answered {status}: {self.detail()}")
+            raise ApiUnanswered(
+                f"{what} was answered {status}: {self.detail()}",
+                reason=reason,
+                status=status,
+                retry_after=self.retry_after,
+                in_progress=status == HTTPStatus.GATEWAY_TIMEOUT,
+            )
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or self.token_expired():
+            raise ApiUnusable(f"{what} was answered {status}: {self.detail()}", reason="login", status=status)
+        if status >= HTTPStatus.BAD_REQUEST and self._is_of_airflow():
+            raise ApiRefused(f"{what} was answered {status}: {self.detail()}", reason=reason, status=status)
         if status >= HTTPStatus.BAD_REQUEST:
-            raise ApiRefused(f"{what} was answered {status}: {self.detail()}", reason=f"http_{status}")
+            raise ApiUnusable(
+                f"{what} was answered {status}: {self.detail()}. This is no answer of Airflow's API: see that "
+                "api_url is the address of Airflow, and that its ingress is up",
+                reason="not_airflow",
+                status=status,
+            )
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise ApiRefused(
+            raise ApiUnusable(
                 f"{what} was redirected ({status}), perhaps to a login page: set api_url to Airflow's own address, "
                 "not to a proxy that asks people to log in",
-                reason=f"http_{status}",
+                reason="redirect",
+                status=status,
             )
         said = self._json()
         if not isinstance(said, dict):
-            raise ApiRefused(
+            raise ApiUnusable(
                 f"{what} was answered {status}, and the body is not a JSON object: is it Airflow's API?",
                 reason="not_airflow",
+                status=status,
             )
         return said
+
+    def token_expired(self) -> bool:
+        """Return whether Airflow says that the token is no good: with 401, some auth managers with 403."""
+        return self.status == HTTPStatus.UNAUTHORIZED or (
+            self.status == HTTPStatus.FORBIDDEN and "Invalid JWT token" in self.detail()
+        )
+
+    def _is_of_airflow(self) -> bool:
+        """Return whether Airflow itself has refused. Starlette has a bare phrase for an address that Airflow lacks."""
+        detail = self._detail()
+        unknown = self.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+        return bool(detail) and not (unknown and detail == HTTPStatus(self.status).phrase)
 
     def _json(self) -> Any:
         try:
@@ -96,6 +129,7 @@ class Http:
 
     def __init__(self, settings: ApiSettings, deadline: Deadline) -> None:
         self._deadline = deadline
+        self._timeout = settings.timeout
         # Both are given with each request: REQUESTS_CA_BUNDLE and HTTPS_PROXY override those of a session.
         self._verify = settings.ca_file or True
         self._proxies = dict.fromkeys(("http", "https"), settings.proxy) if settings.proxy else {}
@@ -115,45 +149,53 @@ class Http:
         :param url: the address.
         :param body: the JSON object to send.
         :param token: the bearer token.
-        :raises ApiRefused: there is no trusted TLS connection, or a setting can't be sent.
+        :raises ApiUnusable: there is no trusted TLS connection, or a setting can't be sent.
         :raises ApiUnanswered: no answer came in time.
         """
         if token and not (token.isascii() and token.isprintable()):
-            raise ApiRefused(
+            raise ApiUnusable(
                 f"{method} {url}: no header can carry the token: does it end with a line break?", reason="config"
             )
         left = self._time_left(f"{method} {url}")
+        patience = min(self._timeout, left)
         try:
             with self._session.request(
                 method,
                 url,
                 json=body,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
-                timeout=(min(_CONNECT_TIMEOUT, left), min(_ANSWER_TIMEOUT, left)),
+                timeout=(min(_CONNECT_TIMEOUT, left), patience),
                 allow_redirects=False,
                 stream=True,
                 verify=self._verify,
                 proxies=dict(self._proxies),
             ) as response:
-                return Answer(response.status_code, response.reason or "", self._body(response, f"{method} {url}"))
+                return Answer(
+                    response.status_code,
+                    response.reason or "",
+                    self._body(response, f"{method} {url}"),
+                    _seconds(response.headers.get("Retry-After")),
+                )
         except requests.exceptions.SSLError as error:
             if _was_cut(error):
                 raise ApiUnanswered(f"{method} {url}: {type(error).__name__}: {error}") from error
-            raise ApiRefused(
+            raise ApiUnusable(
                 f"{method} {url}: no trusted TLS connection: {error}; set api_ca_file to your CA's file", reason="tls"
             ) from error
         except ValueError as error:
             # From requests, urllib3 or a codec. The text may quote a setting, even a proxy's password.
-            raise ApiRefused(
+            raise ApiUnusable(
                 f"{method} {url}: the request can't be made ({type(error).__name__}): correct api_url, and api_proxy "
                 "or the proxy of the environment",
                 reason="config",
             ) from None
+        except requests.exceptions.ReadTimeout as error:
+            raise ApiUnanswered(f"{method} {url}: no answer in {patience:g} s", in_progress=True) from error
         except requests.exceptions.RequestException as error:
             raise ApiUnanswered(f"{method} {url}: {type(error).__name__}: {error}") from error
         except OSError as error:
             # requests raises a plain OSError for a CA file that is missing.
-            raise ApiRefused(
+            raise ApiUnusable(
                 f"{method} {url}: {error}; set api_ca_file, or REQUESTS_CA_BUNDLE, to your CA's file", reason="config"
             ) from error
 
@@ -171,6 +213,11 @@ class Http:
         if not left:
             raise ApiUnanswered(f"{what}: no time is left of {self._deadline.seconds:.0f} s")
         return left
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Return the seconds of a header ``Retry-After``; 0 if the header holds a date."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0
 
 
 def _was_cut(error: BaseException | None) -> bool:

@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from dag_retry._airflow import sdk
 from dag_retry._airflow.http import Http
 from dag_retry._airflow.settings import ApiSettings
-from dag_retry._errors import ApiRefused, ApiUnanswered
+from dag_retry._errors import ApiError, ApiRefused, ApiUnanswered, ApiUnusable
 
 
 def obtain_token(settings: ApiSettings, http: Http) -> str:
@@ -15,7 +15,7 @@ def obtain_token(settings: ApiSettings, http: Http) -> str:
 
     :param settings: the credentials of a function, a client or a user.
     :param http: sends the login.
-    :raises ApiRefused: Airflow refused the login, or the function can't be used.
+    :raises ApiUnusable: Airflow refused the login, or the function can't be used.
     :raises ApiUnanswered: no clear answer came in time, or the function raised.
     """
     token = _call(settings.token_callable) if settings.token_callable else _log_in(settings, http)
@@ -33,9 +33,14 @@ def _log_in(settings: ApiSettings, http: Http) -> str:
         # The simple, the FAB and the Keycloak auth managers take this body.
         who = settings.username or ""
         body = {"username": who, "password": settings.password}
-    token = http.send("POST", url, body).good(f"login of {who!r} at {url}").get("access_token")
+    try:
+        token = http.send("POST", url, body).good(f"login of {who!r} at {url}").get("access_token")
+    except ApiError as error:
+        if isinstance(error, ApiRefused) or error.reason == "login":
+            raise ApiUnusable(f"{error}: correct the credentials", reason="login", status=error.status) from error
+        raise
     if not isinstance(token, str) or not token:
-        raise ApiRefused(f"{url} gave no access_token: is it Airflow's API?", reason="not_airflow")
+        raise ApiUnusable(f"{url} gave no access_token: is it Airflow's API?", reason="not_airflow")
     return token
 
 
@@ -48,12 +53,12 @@ def _call(path: str) -> str:
         function = resolve_name(path)
     except Exception as error:  # noqa: BLE001 - the user's module
         why = f": {error}" if isinstance(error, (ImportError, AttributeError)) else ""
-        raise ApiRefused(
+        raise ApiUnusable(
             f"{named} can't be imported ({type(error).__name__}{why}): use module:function, e.g. our_tokens:airflow",
             reason="config",
         ) from None
     if not callable(function):
-        raise ApiRefused(f"{named} is not callable: name a function that returns a bearer token", reason="config")
+        raise ApiUnusable(f"{named} is not callable: name a function that returns a bearer token", reason="config")
     try:
         token = function()
     except Exception as error:  # noqa: BLE001 - the user's function
@@ -62,5 +67,5 @@ def _call(path: str) -> str:
             "secret: call the function by hand to see it"
         ) from None
     if not isinstance(token, str) or not token:
-        raise ApiRefused(f"{named} returned no token but a {type(token).__name__}: return a str", reason="config")
+        raise ApiUnusable(f"{named} returned no token but a {type(token).__name__}: return a str", reason="config")
     return token

@@ -95,6 +95,13 @@ _SECONDS = Parser(
     seconds,
     "a timedelta that is not negative, e.g. timedelta(minutes=5)",
 )
+_TIMEOUT = Parser(
+    "float",
+    "getfloat",
+    "seconds from 1 to 45, e.g. {example}",
+    lambda value: isinstance(value, timedelta) and timedelta(seconds=1) <= value <= timedelta(seconds=45),
+    seconds,
+)
 
 
 def _hook(name: str, when: str) -> Option:
@@ -211,6 +218,12 @@ OPTIONS: dict[str, Option] = {
     ),
     "api_token_path": Option(
         _TEXT, "The path below api_url where a user or client logs in.", "/auth/token", "/auth/token"
+    ),
+    "api_timeout": Option(
+        _TIMEOUT,
+        "The seconds that Airflow has for each answer. A clear that takes longer is not sent again for a minute.",
+        10,
+        "30",
     ),
     "api_ca_file": Option(
         _TEXT,

@@ -5,13 +5,14 @@ An address and its credentials come from the same place. So no host receives cre
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from dag_retry._airflow import connections, sdk, section
 from dag_retry._airflow.options import OPTIONS
-from dag_retry._errors import ApiUnanswered, ConfigError, CounterError
+from dag_retry._errors import ApiUnusable, ConfigError, CounterError
 
 
 class ApiSettings(NamedTuple):
@@ -27,6 +28,7 @@ class ApiSettings(NamedTuple):
     :param token_path: where a user or client logs in, below the base URL.
     :param ca_file: the PEM file of the only CA that is trusted, in place of the usual ones.
     :param proxy: the URL of a proxy, in place of the environment's.
+    :param timeout: the seconds that Airflow has for each answer; from the section only.
     """
 
     url: str
@@ -39,6 +41,7 @@ class ApiSettings(NamedTuple):
     token_path: str = str(OPTIONS["api_token_path"].default)
     ca_file: str | None = None
     proxy: str | None = None
+    timeout: float = 10.0
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -54,6 +57,8 @@ _CREDENTIALS = {
     "client_secret": "client",
     "token_callable": "callable",
 }
+# What goes with an address.
+_BESIDE_URL = (*_CREDENTIALS, "token_path", "ca_file", "proxy")
 
 
 def redis_url() -> str:
@@ -91,16 +96,18 @@ def api() -> ApiSettings:
     """Return the settings of Airflow's REST API, and mask its secrets in the logs.
 
     :raises ConfigError: the address is not set, or the credentials are not of one kind, or a setting is wrong.
-    :raises ApiUnanswered: the Connection that ``api_conn_id`` names was not found.
+    :raises ApiUnusable: the Connection that ``api_conn_id`` names was not found.
     """
     if conn_id := section.configured("api_conn_id"):
-        _keep_one("api_conn_id", *(f"api_{name}" for name in ApiSettings._fields))
+        _keep_one("api_conn_id", *(f"api_{name}" for name in ("url", *_BESIDE_URL)))
         where, prefix = connections.named(conn_id), ""
-        given = connections.api_parts(connections.fetch("api_conn_id", conn_id, ApiUnanswered))
+        given = connections.api_parts(
+            connections.fetch("api_conn_id", conn_id, partial(ApiUnusable, reason="connection"))
+        )
     else:
         where, prefix = f"the section [{section.SECTION}]", "api_"
         given = connections.url_parts(_api_url(), section.named("api_url"))
-        found = {name: text for name in ApiSettings._fields[1:] if (text := section.configured(f"api_{name}"))}
+        found = {name: text for name in _BESIDE_URL if (text := section.configured(f"api_{name}"))}
         if twice := [f"api_{name}" for name in given if name in found]:
             raise ConfigError(f"{section.named('api_url')} holds a login, and {', '.join(twice)} too: keep one")
         given |= found
@@ -109,7 +116,7 @@ def api() -> ApiSettings:
     _mask_passwords(given.get("proxy", ""))
     _check_credentials(given, where, prefix)
     _check_way(given, where, prefix)
-    return ApiSettings(**given)
+    return ApiSettings(**given, timeout=section.get("api_timeout").total_seconds())
 
 
 def _keep_one(conn_id: str, *others: str) -> None:

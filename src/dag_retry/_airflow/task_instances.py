@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
 from dag_retry._errors import ApiRefused
 from dag_retry._types import FailedTry
@@ -28,7 +30,7 @@ def find_task_instance(client: ApiClient, dag_id: str, run_id: str, failed_try: 
     try:
         found = client.get(*run, "taskInstances", task_id, *index)
     except ApiRefused as refusal:
-        if refusal.reason != "http_404":
+        if refusal.status != HTTPStatus.NOT_FOUND:
             raise
         # This raises if the run is gone too.
         client.check(client.get(*run), dag_id=dag_id, dag_run_id=run_id)

@@ -31,6 +31,7 @@ _WHY_NOTHING = {
     "teardown": "the failure of a teardown does not fail the run",
     "test": "dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked",
     "restarting": "the run was cleared meanwhile, and the task begins a new try",
+    "unknown_try": "Airflow did not say whether the task begins a new try. The Dag level claims a failure of the run",
 }
 
 
@@ -69,7 +70,8 @@ class Callbacks:
         with _logged("%s"):
             failure = Failure.of(context)
         run = describe_run(failure.dag_id, failure.run_id)
-        if nothing := "test" if sdk.is_test(context) else failure.skip:
+        nothing: str | None = "test" if sdk.is_test(context) else failure.skip
+        if nothing:
             _log_nothing(run, nothing)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
@@ -86,8 +88,8 @@ class Callbacks:
                 run,
                 not_retried=failure.dag_id,
             ):
-                if failure.heartbeat_timeout and self._is_restarting(failure, airflow):
-                    _log_nothing(run, "restarting")
+                if failure.heartbeat_timeout and (nothing := self._restarts(failure, airflow)):
+                    _log_nothing(run, nothing)
                     return
                 counter = stack.enter_context(self.connected(budget))
                 missing_record = stack.enter_context(self._missing_record(failure))
@@ -129,13 +131,12 @@ class Callbacks:
         if context.get("reason") != "success":
             log.warning("Dag retry: on_success is for the on_success_callback of a Dag. Nothing was changed.")
             return
-        if sdk.is_test(context):
-            _log_nothing(describe_run(context["dag"].dag_id, context["run_id"]), "test")
-            return
         # Airflow leaves dag_run out if the run's last task has no Dag version (`produce_dag_callback`).
-        dag_run = context.get("dag_run")
-        dag_id, run_id = context["dag"].dag_id, context["run_id"]
+        dag_id, run_id, dag_run = context["dag"].dag_id, context["run_id"], context.get("dag_run")
         run = describe_run(dag_id, run_id)
+        if sdk.is_test(context):
+            _log_nothing(run, "test")
+            return
         deadline = Deadline(self._time_budget("dag"))
         with _logged("%s succeeded, and that was not recorded: %s.", run):
             try:
@@ -184,25 +185,23 @@ class Callbacks:
         """Return how many seconds a callback of that level may take."""
         if level == "task":
             return time_budget(sdk.task_limit())
-        # The dag processor first parses the Dag file. Then one process calls back for all runs of the file.
+        # The dag processor first parses the Dag file. One process then calls back for all runs of the file.
         return time_budget(sdk.dag_processor_limit() - (time.monotonic() - self._made))
 
-    def _is_restarting(self, failure: Failure, airflow: Airflow) -> bool:
-        """Ask Airflow whether the try with the heartbeat timeout is no longer the current one.
+    def _restarts(self, failure: Failure, airflow: Airflow) -> str | None:
+        """Return why a heartbeat timeout is not claimed: its try is no longer the current one, or nobody knows.
 
-        Without credentials nobody can ask, and Airflow may not answer. The context says then whether the task is
-        restarting: a claim needs Redis alone, and whoever clears the run looks again.
+        Without credentials nobody can ask. The context says then whether the task is restarting.
         """
+        if not settings.has_credentials():
+            return "restarting" if failure.restarting else None
+        run = (failure.dag_id, failure.run_id)
         try:
-            if not settings.has_credentials():
-                return failure.restarting
-            return not airflow.api.is_still_current_try(
-                failure.dag_id, failure.run_id, failure.failed_try, failure.try_number
-            )
-        except (ApiError, ConfigError) as error:
-            run = describe_run(failure.dag_id, failure.run_id)
-            log.warning("Dag retry: %s: whether the task begins a new try is not known: %s.", run, error)
-            return failure.restarting
+            current = airflow.api.is_still_current_try(*run, failure.failed_try, failure.try_number)
+        except ApiError as error:
+            log.warning("Dag retry: %s: %s.", describe_run(*run), error)
+            return "unknown_try"
+        return None if current else "restarting"
 
     def _queue_stranded(self, failure: Failure, airflow: Airflow) -> None:
         """Queue the run if a clear has overlapped its end. Airflow then says that the cleared generation has failed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
@@ -18,8 +18,9 @@ from dag_retry._airflow.ways.supervisor import SupervisorWay, has_supervisor
 from dag_retry._callback.endings import tell_blocked, tell_exhausted, tell_skipped
 from dag_retry._callback.holder import Holder
 from dag_retry._callback.note import line_of, write_note
-from dag_retry._errors import ApiRefused, ApiUnanswered, ConfigError, CounterError
+from dag_retry._errors import ApiRefused, ApiUnanswered, ApiUnusable, ConfigError, CounterError
 from dag_retry._reasons import reason_of
+from dag_retry._redis.lifetimes import LEASE
 from dag_retry._types import Status
 
 log = logging.getLogger(__name__)
@@ -27,12 +28,17 @@ log = logging.getLogger(__name__)
 # The last try begins at least this many seconds before the deadline: a request needs them.
 _LEAST = 1.0
 
+# In seconds. Airflow may ask for a longer pause (Retry-After).
+_GROWING = wait_exponential(multiplier=0.25, max=2)
+
 _CLEARED = ("cleared", "already_cleared")
 
+_PAUSE = timedelta(minutes=1)
 _PAUSES = {
-    "dag_paused": timedelta(minutes=1),
-    "dag_paused_by_failures": timedelta(minutes=1),
+    "dag_paused": _PAUSE,
+    "dag_paused_by_failures": _PAUSE,
     "needs_sweeper": timedelta(0),
+    "clear_in_progress": LEASE,
 }
 """Where a clear is only put off: how long, by reason. A sweeper looks again then."""
 
@@ -42,6 +48,7 @@ def clear(holder: Holder) -> None:
 
     :param holder: the holder of a claim that was won.
     :raises ApiRefused: Airflow refused for good. The run is blocked, and the hooks were told.
+    :raises ApiUnusable: the way to Airflow is broken. The run waits for a sweeper, and the hooks were told.
     :raises ApiUnanswered: Airflow gave no clear answer in time. The claim stays due.
     :raises CounterError: Redis failed. Who takes the claim over finds out whether the run was cleared.
     """
@@ -51,6 +58,9 @@ def clear(holder: Holder) -> None:
             decision = _decide(holder)
     except ApiRefused as refusal:
         tell_blocked(holder, refusal)
+        raise
+    except ApiUnusable as fault:
+        _tell_postponed(holder, fault.reason, f"{fault}. Mend the way to Airflow; nothing need be cleared by hand")
         raise
     except (ApiUnanswered, CounterError) as error:
         log.error(
@@ -75,16 +85,19 @@ def clear(holder: Holder) -> None:
 
 
 def _decide(holder: Holder) -> Decision | None:
-    """Have Airflow decide by the first way that is there. Record a refusal, and raise it."""
+    """Have Airflow decide by the first way that is there. Record a refusal or a broken way, and raise the error."""
+    claim, counter = holder.claim, holder.counter
     try:
         return _by_first_way(holder)
-    except (ApiRefused, ConfigError) as error:
-        reason = error.reason if isinstance(error, ApiRefused) else "config"
-        if not holder.counter.block(holder.claim, reason=reason):
+    except ApiRefused as refusal:
+        if not counter.block(claim, reason=refusal.reason):
             return None
-        if isinstance(error, ConfigError):
-            raise ApiRefused(str(error), reason=reason) from error
         raise
+    except (ApiUnusable, ConfigError) as error:
+        fault = error if isinstance(error, ApiUnusable) else ApiUnusable(str(error), reason="config")
+        if not counter.postpone(claim, reason=fault.reason, pause=_PAUSE):
+            return None
+        raise fault from error
 
 
 def _by_first_way(holder: Holder) -> Decision | None:
@@ -106,9 +119,15 @@ def _try_until_answered(holder: Holder, way: Way) -> Decision | None:
 
     A timeout, 409 or 5xx does not say whether the run was cleared. So each try looks first, or the route does.
     """
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        asked = error.retry_after if isinstance(error, ApiUnanswered) else 0
+        return max(asked, _GROWING(state))
+
     tries = Retrying(
         retry=retry_if_exception_type(ApiUnanswered),
-        wait=wait_exponential(multiplier=0.25, max=2),
+        wait=pause,
         stop=stop_before_delay(max(0.0, holder.deadline.left() - _LEAST)),
         reraise=True,
     )
@@ -165,11 +184,22 @@ def _tell(holder: Holder, decision: Decision) -> None:
     elif outcome == "replaced":
         log.info("Dag retry: %s: nothing to retry: %s.", holder.run, reason_of(reason).text)
     elif reason in _PAUSES:
-        sdk.count("postponed", claim.dag_id)
-        pause = _PAUSES[reason].total_seconds()
-        log.info("Dag retry: %s: a sweeper looks again in %g s: %s.", holder.run, pause, reason_of(reason).text)
-        if claim.reason != "due":
-            holder.hooks.tell(holder.context, Status.WAITING, claim, reason)
+        _tell_postponed(holder, reason, reason_of(reason).text)
     else:
         tell_skipped(holder, reason)
         sdk.count("skipped", claim.dag_id)
+
+
+def _tell_postponed(holder: Holder, reason: str, why: str) -> None:
+    """Tell that the clear is put off: in the log, by a metric, and to the hooks, unless they know that the run waits.
+
+    :param reason: why, as a code.
+    :param why: the same, in words.
+    """
+    sdk.count("postponed", holder.claim.dag_id)
+    pause = _PAUSES.get(reason, _PAUSE).total_seconds()
+    level = logging.INFO if reason in _PAUSES else logging.ERROR
+    text = "Dag retry: %s: %s waits, and a sweeper looks again in %g s: %s."
+    log.log(level, text, holder.run, holder.attempt, pause, why)
+    if holder.claim.reason != "due":
+        holder.hooks.tell(holder.context, Status.WAITING, holder.claim, reason)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from http import HTTPStatus
 from typing import NamedTuple
 
 from dag_retry._airflow.client import ApiClient
-from dag_retry._errors import ApiRefused
+from dag_retry._errors import ApiError
 from dag_retry.recipe import VARIABLE_PREFIX
 
 _PAGE = 100
@@ -65,7 +66,7 @@ class Variables:
     def _state(self, dag_id: str, run_id: str) -> str:
         try:
             return str(self._client.get("dags", dag_id, "dagRuns", run_id).get("state"))
-        except ApiRefused as refusal:
-            if refusal.reason not in ("http_404", "http_405"):
+        except ApiError as refusal:
+            if refusal.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 raise
-            return "gone" if refusal.reason == "http_404" else "unknown"
+            return "gone" if refusal.status == HTTPStatus.NOT_FOUND else "unknown"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.ways.decision import CURRENT, Decision, Level, is_own_failure, names_a_try
-from dag_retry._errors import ApiRefused, DagRetryError
+from dag_retry._errors import ApiError, DagRetryError
 from dag_retry._types import Claim, FailedTry
 
 ROUTE = "/dag-retry-clear/v1"
@@ -12,7 +14,7 @@ ROUTE = "/dag-retry-clear/v1"
 
 _OUTCOMES = ("cleared", "already_cleared", "replaced", "settled", "gone", "hopeless", "exhausted")
 # Airflow answers an unknown path with 404 or 405. The route itself answers 501 if it does not know this Airflow.
-_MISSING = ("http_404", "http_405", "http_501")
+_MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 
 
 class RouteMissingError(DagRetryError):
@@ -55,9 +57,9 @@ class AtomicWay:
         query = {"dag_id": claim.dag_id, "run_id": claim.run_id}
         try:
             answer = self._client.post_to(ROUTE, query=query, body=body)
-        except ApiRefused as refusal:
-            if refusal.reason in _MISSING:
-                raise RouteMissingError(str(refusal)) from refusal
+        except ApiError as error:
+            if error.status in _MISSING:
+                raise RouteMissingError(str(error)) from error
             raise
         outcome, reason, attempt = answer.get("outcome"), answer.get("reason"), answer.get("attempt")
         if outcome not in _OUTCOMES or not isinstance(reason, str) or not isinstance(attempt, int):

@@ -15,7 +15,7 @@ class Decision(NamedTuple):
     :param outcome: ``current``: nothing speaks against the clear; ``cleared``; ``already_cleared``: the generation or
         the try has moved on; ``replaced``: Airflow has given the task a new try without a clear; ``settled``: a person
         decided; ``gone``: the run was deleted; ``hopeless``: what is cleared would not run; ``exhausted``: Airflow's
-        audit log says that the attempts are used; ``left``: only a sweeper can clear the run.
+        audit log says that the attempts are used; ``left``: a sweeper must go on, later.
     :param reason: why, as a code.
     :param attempt: the attempt that begins; 0 if it is the claim's.
     """
@@ -37,7 +37,7 @@ GONE = Decision("gone", "gone")
 class Way(Protocol):
     """A way to clear runs.
 
-    Both methods raise :class:`ApiRefused` if another request won't help, and :class:`ApiUnanswered` if it may.
+    Both methods raise an :class:`ApiError`: :class:`ApiRefused`, :class:`ApiUnusable` or :class:`ApiUnanswered`.
     """
 
     def look(self, claim: Claim, level: Level) -> Decision:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dag_retry._airflow.api import AirflowApi
 from dag_retry._airflow.ways.decision import CLEARED, CURRENT, GONE, Decision, Level, Seen, decide, is_late
+from dag_retry._errors import ApiUnanswered
 from dag_retry._types import Claim
+
+IN_PROGRESS = Decision("left", "clear_in_progress")
 
 
 class RestWay:
@@ -41,7 +44,17 @@ class RestWay:
         return decision
 
     def clear(self, claim: Claim, level: Level, note: str) -> Decision:
-        """See :meth:`Way.clear`. The note is a request of its own: :func:`dag_retry._callback.note.write_note`."""
-        self._api.clear(claim.dag_id, claim.run_id, claim.clear_options)
+        """See :meth:`Way.clear`. The note is a request of its own: :func:`dag_retry._callback.note.write_note`.
+
+        A clear that takes too long is left to a sweeper, which looks again later.
+        """
+        try:
+            self._api.clear(claim.dag_id, claim.run_id, claim.clear_options)
+        except ApiUnanswered as unanswered:
+            if not unanswered.in_progress:
+                raise
+            # Airflow may still be at work on the clear. A second clear would then come on top of the first.
+            decision = self.look(claim, level)
+            return IN_PROGRESS if decision == CURRENT else decision
         self._api.queue_stranded(claim.dag_id, claim.run_id, claim.failed_try)
         return CLEARED

@@ -19,7 +19,7 @@ from dag_retry._airflow.ways.decision import (
     Seen,
     decide,
 )
-from dag_retry._errors import ApiRefused, ApiUnanswered
+from dag_retry._errors import ApiRefused, ApiUnanswered, ApiUnusable
 from dag_retry._types import Claim
 
 LEFT = Decision("left", "needs_sweeper")
@@ -66,7 +66,7 @@ def _dag_run(claim: Claim) -> Any:
     try:
         return _send("GetDagRun", dag_id=claim.dag_id, run_id=claim.run_id)
     except ApiRefused as refusal:
-        if refusal.reason == "http_404":
+        if refusal.status == HTTPStatus.NOT_FOUND:
             return None
         raise
 
@@ -97,6 +97,7 @@ def _send(message: str, **fields: Any) -> Any:
     :param message: the class of the message, in ``airflow.sdk.execution_time.comms``.
     :param fields: the message's fields.
     :raises ApiRefused: the API server refused.
+    :raises ApiUnusable: the API server refused the task's token.
     :raises ApiUnanswered: the API server gave no clear answer.
     """
     from airflow.sdk.exceptions import AirflowRuntimeError
@@ -107,6 +108,8 @@ def _send(message: str, **fields: Any) -> Any:
     except AirflowRuntimeError as error:
         status = (error.error.detail or {}).get("status_code") or 0
         said = f"{message} of Dag {fields['dag_id']!r} was answered {status or error.error.error.value}"
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise ApiUnusable(f"{said} by Airflow's execution API", reason="login", status=status) from error
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in UNCERTAIN:
-            raise ApiRefused(f"{said} by Airflow's execution API", reason=f"http_{status}") from error
-        raise ApiUnanswered(f"{said} by the task's supervisor") from error
+            raise ApiRefused(f"{said} by Airflow's execution API", reason=f"http_{status}", status=status) from error
+        raise ApiUnanswered(f"{said} by the task's supervisor", status=status or None) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from dag_retry._airflow import sdk, settings
@@ -11,7 +12,7 @@ from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
-from dag_retry._errors import ApiRefused, ApiUnanswered, ConfigError
+from dag_retry._errors import ApiError, ApiRefused, ApiUnanswered, ApiUnusable, ConfigError
 from dag_retry._retry import TAG
 from dag_retry.cli.doctor.finding import Finding
 
@@ -42,7 +43,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
         return
     try:
         where = settings.api()
-    except (ConfigError, ApiUnanswered) as error:
+    except (ConfigError, ApiUnusable) as error:
         yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
         return
     with ApiClient(where, Deadline(_SECONDS)) as client:
@@ -53,14 +54,14 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             remedy = "see that it runs, that api_url is right, and that this host can reach it"
             yield Finding("Airflow's API", "fault", str(error), remedy)
             return
-        except ApiRefused as error:
+        except ApiError as error:
             remedy = "set api_url to the address of an Airflow 3: older ones have no /api/v2"
             yield Finding("Airflow's API", "fault", str(error), remedy)
             return
         yield from _health(health, redis_now)
         try:
             client.get("dags", query={"limit": 1})
-        except (ApiRefused, ApiUnanswered) as error:
+        except ApiError as error:
             yield _no_login(error, where)
             return
         yield _way(client)
@@ -70,7 +71,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             return
         try:
             yield from _of_dag(client, dag_id)
-        except (ApiRefused, ApiUnanswered) as error:
+        except ApiError as error:
             yield Finding(f"Dag {dag_id}", "fault", str(error), "correct the id, or let this user read the Dag")
 
 
@@ -91,7 +92,7 @@ def _way(client: ApiClient) -> Finding:
     """Tell by which way callbacks clear runs."""
     try:
         answer = client.get_from(ROUTE)
-    except (ApiRefused, ApiUnanswered):
+    except ApiError:
         return Finding(
             _WAY,
             "warning",
@@ -137,8 +138,8 @@ def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
         yield Finding("clocks", "fault", found, "set both by NTP: the sweeper compares them to find unclaimed failures")
 
 
-def _no_login(error: ApiRefused | ApiUnanswered, where: settings.ApiSettings) -> Finding:
-    if where.token and isinstance(error, ApiRefused) and error.reason in ("http_401", "http_403"):
+def _no_login(error: ApiError, where: settings.ApiSettings) -> Finding:
+    if where.token and error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         remedy = "the token has expired, or is another Airflow's: set a new api_token, or a user and a password"
     else:
         remedy = "correct api_username and api_password (or your other credentials), and check api_token_path"
@@ -195,9 +196,9 @@ def _may_clear(client: ApiClient, dag_id: str) -> bool:
     try:
         client.post("dags", dag_id, "dagRuns", _NO_RUN, "clear", body={"dry_run": True})
     except ApiRefused as refusal:
-        if refusal.reason not in ("http_403", "http_404"):
+        if refusal.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
             raise
-        return refusal.reason == "http_404"
+        return refusal.status == HTTPStatus.NOT_FOUND
     return True
 
 
