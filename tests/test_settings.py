@@ -16,7 +16,7 @@ import fakeredis
 import pytest
 
 import dag_retry
-from dag_retry import AttemptCounter, ConfigError, CounterError, DagRetry
+from dag_retry import ApiUnusable, AttemptCounter, ConfigError, CounterError, DagRetry
 from dag_retry._airflow import sdk, section, settings
 from dag_retry._airflow.options import API_CONNECTION, OPTIONS, REDIS_CONNECTION
 from dag_retry._airflow.settings import ApiSettings
