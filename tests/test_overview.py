@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
+from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import List, Overview
@@ -35,6 +37,12 @@ def exhaust(counter: AttemptCounter, dag_id: str, run_id: str) -> None:
 def succeed(counter: AttemptCounter, dag_id: str, run_id: str) -> None:
     counter.confirm(fail(counter, dag_id, run_id))
     counter.succeed(dag_id, run_id)
+
+
+def beat(client: Any, **fields: Any) -> None:
+    """Write what a sweeper says of itself."""
+    client.hset(KEYS.sweeper(), mapping=fields)
+    client.pexpire(KEYS.sweeper(), 60_000)
 
 
 def later(client: Any, than: tuple[int, int]) -> bool:
@@ -335,6 +343,25 @@ def test_an_event_is_the_streams(overview: Overview, counter: AttemptCounter, cl
     (event,) = overview.events()
     assert event == Event.of(entry_id, fields)
     assert {name: str(getattr(event, name)) for name in fields} == fields
+
+
+def test_heartbeat(overview: Overview, client: Any) -> None:
+    assert overview.heartbeat() is None
+    beat(client, at=5, holder="host:1", api="http://airflow", fault="login", fault_text="no", fault_at=3,
+         looked_until=4, queued=json.dumps([["orders", ODD_RUN]]))  # fmt: skip
+    assert overview.heartbeat() == Heartbeat(
+        5, "host:1", "http://airflow", 4, "login", "no", 3, frozenset({("orders", ODD_RUN)})
+    )
+
+
+@pytest.mark.parametrize("queued", ["", "{", "7", '["ab"]', '[["a"]]'])
+def test_heartbeat_of_another_hand(overview: Overview, client: Any, queued: str) -> None:
+    beat(client, queued=queued, fault_at="soon")
+    assert overview.heartbeat() is None
+    beat(client, at=5)
+    found = overview.heartbeat()
+    assert found is not None
+    assert (found.at, found.fault_at) == (5, 0)
 
 
 RUNS = 100_000

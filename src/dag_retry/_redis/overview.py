@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dag_retry._defaults import NAMESPACE
 from dag_retry._reasons import SETTLED
+from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.reads import Placed, Reads
 from dag_retry._redis.record import text
@@ -62,6 +63,11 @@ class Overview:
         now = self.now()
         active, attention = self._keys.index("active"), self._keys.index("attention")
         return Sizes(now, *self._reads.ask(("ZCARD", attention), ("ZCARD", active), ("ZCOUNT", active, "-inf", now)))
+
+    def heartbeat(self) -> Heartbeat | None:
+        """Return what the sweeper said that looked last; None if no sweeper has looked within the last 30 days."""
+        (fields,) = self._reads.ask(("HGETALL", self._keys.sweeper()))
+        return Heartbeat.of({text(name): text(value) for name, value in fields.items()})
 
     def runs(
         self,
