@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
+from dag_retry._redis.health import Health
 from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
@@ -345,6 +346,64 @@ def test_an_event_is_the_streams(overview: Overview, counter: AttemptCounter, cl
     assert {name: str(getattr(event, name)) for name in fields} == fields
 
 
+class TestHealth:
+    """Runs that wait for a sweeper, and endings that nobody was told of."""
+
+    def test_nothing_waits(self, overview: Overview, counter: AttemptCounter) -> None:
+        exhaust(counter, "orders", "told")
+        counter.confirm(fail(counter, "orders", "retrying"))
+        fail(counter, "orders", "claimed")
+        health = overview.health()
+        assert health == Health(health.now, None, 0, 0)
+        assert (health.missing, health.broken, health.queued) == (False, None, frozenset())
+
+    def test_delays_and_dead_holders_wait(self, overview: Overview, counter: AttemptCounter, client: Any) -> None:
+        counter.claim("orders", "delayed", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+        quick = AttemptCounter(client, lease=timedelta(milliseconds=1))
+        fail(quick, "orders", "dead")
+        quick.claim("stock", "untold", generation=0, max_attempts=1, skip="disabled")
+        servers.until(lambda: overview.sizes().overdue == 2)
+        counter.confirm(fail(counter, "orders", "retrying"))
+        client.zadd(KEYS.index("active"), {"orders:retrying": 1, "orders:expired": 1})
+        assert overview.health().waiting == 3
+        assert overview.health(dag_ids=["stock"]).waiting == 1
+        assert overview.health(dag_ids=[]).waiting == 0
+
+    def test_a_missing_sweeper(self, overview: Overview, counter: AttemptCounter, client: Any) -> None:
+        counter.claim("orders", "delayed", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+        assert overview.health().missing
+        beat(client, at=overview.now(), fault="login", fault_text="no", fault_at=1, queued='[["orders", "run"]]')
+        health = overview.health()
+        assert not health.missing
+        assert health.broken == health.heartbeat == overview.heartbeat()
+        assert health.queued == {("orders", "run")}
+        beat(client, at=overview.now() - 300_000)
+        stopped = overview.health()
+        assert stopped.missing
+        # Nobody knows whether what it said still holds.
+        assert (stopped.broken, stopped.queued) == (None, frozenset())
+
+    @pytest.mark.parametrize(
+        ("due", "faults", "untold"),
+        [(-121_000, 0, 1), (-119_000, 0, 0), (60_000, 0, 0), (3_600_000, 1, 1)],
+        ids=["long due", "due", "not due", "its hook fails"],
+    )
+    def test_untold(
+        self, overview: Overview, counter: AttemptCounter, client: Any, due: int, faults: int, untold: int
+    ) -> None:
+        exhaust(counter, "orders", "told")
+        counter.confirm(fail(counter, "orders", "run"))
+        fail(counter, "orders", "run", generation=1)
+        due_at = overview.now() + due
+        client.hset(KEYS.run("orders", "run"), mapping={"due_at": due_at, **({"faults": faults} if faults else {})})
+        client.zadd(KEYS.index("active"), {"orders:run": due_at})
+        assert overview.health().untold == untold
+        record = overview.run("orders", "run")
+        assert isinstance(record, RunRecord)
+        assert record.faults == faults
+        assert record.untold(overview.now()) == bool(untold)
+
+
 def test_heartbeat(overview: Overview, client: Any) -> None:
     assert overview.heartbeat() is None
     beat(client, at=5, holder="host:1", api="http://airflow", fault="login", fault_text="no", fault_at=3,
@@ -396,6 +455,8 @@ def crowded(redis_url: str) -> Iterator[Any]:
     "read",
     [
         lambda overview: overview.sizes(),
+        lambda overview: overview.health(),
+        lambda overview: overview.health(dag_ids={"none"}),
         lambda overview: overview.runs("attention"),
         lambda overview: overview.runs("attention", dag_ids={"dag_7", "dag_8"}),
         lambda overview: overview.runs("attention", dag_ids={"none"}),
@@ -416,8 +477,9 @@ def crowded(redis_url: str) -> Iterator[Any]:
         lambda overview: overview.dag_ids(),
     ],
     ids=[
-        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs", "far down", "long ago",
-        "active", "overdue", "recent", "recent, a status without runs", "run", "timeline", "timeline of none", "events",
+        "sizes", "health", "health of none", "attention", "two Dags", "a Dag without runs", "a status without runs",
+        "far down", "long ago", "active", "overdue", "recent", "recent, a status without runs", "run", "timeline",
+        "timeline of none", "events",
         "events of none", "stats per Dag", "outcomes", "Dags",
     ],
 )  # fmt: skip
