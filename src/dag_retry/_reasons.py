@@ -17,7 +17,7 @@ class Reason(NamedTuple):
 
 
 _CLEAR = "Fix the cause, then clear the run by hand."
-_GOES_ON = "Then a sweeper clears the run."
+_GOES_ON = "Then a sweeper clears the runs that wait."
 
 REASONS = {
     # A claim that was won, and what became of it.

@@ -30,6 +30,11 @@ class Access:
         """The Dags that the user may read. Nobody may read a Dag that Airflow has deleted."""
         return get_auth_manager().get_authorized_dag_ids(user=self._user, method="GET")
 
+    @cached_property
+    def sees_configuration(self) -> bool:
+        """Whether the user may see Airflow's configuration, and so addresses that an error's text may hold."""
+        return get_auth_manager().is_authorized_configuration(method="GET", user=self._user)
+
     def look_up(self, dag_ids: Iterable[str]) -> None:
         """Ask for the teams of all these Dags in one query.
 
