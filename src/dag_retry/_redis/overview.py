@@ -78,14 +78,14 @@ class Overview:
     def health(self, *, dag_ids: Collection[str] | None = None) -> Health:
         """Return whether sweepers run, whether they reach Airflow, and how many runs need them.
 
-        :param dag_ids: count only runs of these Dags; None for all. At most about 10,000 runs are counted.
+        :param dag_ids: count only runs of these Dags; None for all. The 10,000 runs that are due soonest are looked at.
         """
         now = self.now()
         active = self._keys.index("active")
         due, late = self._reads.ask(("ZCOUNT", active, "-inf", now), ("ZCOUNT", active, "-inf", now - TOLD_BY))
         waiting = untold = 0
         in_time: list[tuple[str, str]] = []
-        for placed in self._placed("active", dag_ids, (None, None), 0):
+        for placed in self._reads.members("active", dag_ids, ("-inf", "+inf"), 0, _LOOK_AT):
             known = self._reads.statuses([run for _, run in placed])
             for (place, run), (status, _) in zip(placed, known, strict=True):
                 # The run that is due soonest is the first, so its place tells whether a run is due.
@@ -93,8 +93,6 @@ class Overview:
                 untold += place < late and status in _ENDED
                 if place >= late and status in _ENDED:
                     in_time.append(run)
-            if placed[-1][0] >= _LOOK_AT - 1:
-                break
         records = self._reads.records(in_time[:_HAVE_FAILED])
         untold += sum(isinstance(record, RunRecord) and record.untold(now) for record in records)
         return Health(now, self.heartbeat(), waiting, untold)
