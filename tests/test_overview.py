@@ -455,8 +455,6 @@ def crowded(redis_url: str) -> Iterator[Any]:
     "read",
     [
         lambda overview: overview.sizes(),
-        lambda overview: overview.health(),
-        lambda overview: overview.health(dag_ids={"none"}),
         lambda overview: overview.runs("attention"),
         lambda overview: overview.runs("attention", dag_ids={"dag_7", "dag_8"}),
         lambda overview: overview.runs("attention", dag_ids={"none"}),
@@ -477,7 +475,7 @@ def crowded(redis_url: str) -> Iterator[Any]:
         lambda overview: overview.dag_ids(),
     ],
     ids=[
-        "sizes", "health", "health of none", "attention", "two Dags", "a Dag without runs", "a status without runs",
+        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs",
         "far down", "long ago", "active", "overdue", "recent", "recent, a status without runs", "run", "timeline",
         "timeline of none", "events",
         "events of none", "stats per Dag", "outcomes", "Dags",
@@ -516,3 +514,18 @@ def test_statuses_without_runs_end_in_time_and_go_on(crowded: Any) -> None:
     assert (page.runs, page.offset) == ([], 10_000)
     assert crowded.zcard(KEYS.index("attention")) == RUNS
     assert Status.BLOCKED.value == "blocked"
+
+
+@pytest.mark.parametrize("dag_ids", [None, {"dag_7"}, {"none"}], ids=["all", "a Dag", "none"])
+def test_health_of_100_000_records(crowded: Any, dag_ids: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """All are endings, of which no hook was told: the worst case."""
+    crowded.config_resetstat()
+    begin = time.perf_counter()
+    health = Overview(crowded).health(dag_ids=dag_ids)
+    taken = time.perf_counter() - begin
+    with capsys.disabled():
+        print(f" {taken * 1000:.0f} ms", end="")
+    assert (health.waiting > 0) == (dag_ids != {"none"})
+    calls = {name.removeprefix("cmdstat_"): of["calls"] for name, of in crowded.info("commandstats").items()}
+    assert calls.get("hget", 0) <= 10_000
+    assert calls["hgetall"] <= 1001

@@ -33,8 +33,8 @@ _LATER = 60_000
 _ENDED = frozenset({"exhausted", "blocked", "skipped"})
 # The statuses in which a sweeper takes a run that is due.
 _HELD = frozenset({"claimed", *_ENDED})
-# So many endings that are to be told soon are asked whether a hook has failed.
-_HAVE_FAILED = 100
+# Of so many endings the records say whether they are untold. The index alone says so of those that are due for long.
+_MOST_RECORDS = 1000
 
 
 class Overview:
@@ -84,7 +84,7 @@ class Overview:
         active = self._keys.index("active")
         due, late = self._reads.ask(("ZCOUNT", active, "-inf", now), ("ZCOUNT", active, "-inf", now - TOLD_BY))
         waiting = untold = 0
-        in_time: list[tuple[str, str]] = []
+        ended: list[tuple[str, str]] = []
         for placed in self._reads.members("active", dag_ids, ("-inf", "+inf"), 0, _LOOK_AT):
             known = self._reads.statuses([run for _, run in placed])
             for (place, run), (status, _) in zip(placed, known, strict=True):
@@ -92,8 +92,8 @@ class Overview:
                 waiting += status == "waiting" or (place < due and status in _HELD)
                 untold += place < late and status in _ENDED
                 if place >= late and status in _ENDED:
-                    in_time.append(run)
-        records = self._reads.records(in_time[:_HAVE_FAILED])
+                    ended.append(run)
+        records = self._reads.records(ended[:_MOST_RECORDS])
         untold += sum(isinstance(record, RunRecord) and record.untold(now) for record in records)
         return Health(now, self.heartbeat(), waiting, untold)
 
