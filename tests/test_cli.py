@@ -113,10 +113,10 @@ class TestList:
         ],
     )  # fmt: skip
     def test_filters(self, ask: Any, arguments: list[str], runs: set[str]) -> None:
-        assert {run["run_id"] for run in ask("list", *arguments)} == runs
+        assert {run["run_id"] for run in ask("list", *arguments)["runs"]} == runs
 
     def test_json_is_the_record(self, ask: Any, counter: AttemptCounter) -> None:
-        (shown,) = ask("list", "attention")
+        (shown,) = ask("list", "attention")["runs"]
         record = counter.read("daily_load", "exhausted")
         assert record
         assert (shown["status"], shown["attempt"], shown["updated_at"]) == ("exhausted", 1, record.updated_at)
@@ -141,7 +141,7 @@ class TestList:
     def test_unreadable(self, ask: Any, run: Any, client: Any) -> None:
         client.hset(KEYS.run("daily_load", "waiting"), "attempt", "two")
         why = """not of schema v1: ValueError("invalid literal for int() with base 10: 'two'")"""
-        assert {"dag_id": "daily_load", "run_id": "waiting", "why": why} in ask("list")
+        assert {"dag_id": "daily_load", "run_id": "waiting", "why": why} in ask("list")["runs"]
         assert "unreadable" in run("list")[1]
         assert run("show", "daily_load", "waiting")[0] == 0
         assert run("retry", "daily_load", "waiting")[0] == 1
@@ -149,7 +149,87 @@ class TestList:
     def test_none(self, run: Any, client: Any) -> None:
         client.flushall()
         assert run("list") == (0, "none\n", "")
-        assert run("list", "--json") == (0, "[]\n", "")
+        assert json.loads(run("list", "--json")[1])["runs"] == []
+
+
+def beat(client: Any, ago: int = 0, **fields: Any) -> None:
+    """Write what a sweeper says of itself.
+
+    :param ago: when it looked last, in seconds before now.
+    """
+    fields = {"at": Overview(client).now() - ago * 1000, "holder": "host:1", **fields}
+    client.hset(KEYS.sweeper(), mapping=fields)
+    client.pexpire(KEYS.sweeper(), 60_000)
+
+
+class TestHealth:
+    """What is wrong for all runs at once stands first, and nothing stands there if all is well."""
+
+    def test_no_sweeper_has_ever_run(self, run: Any, ask: Any, counter: AttemptCounter) -> None:
+        wait(counter)
+        first = run("list")[1].splitlines()[0]
+        assert first.startswith("No sweeper has ever run, and 1 run waits for one: start dag-retry sweep, or")
+        health = ask("list")["health"]
+        assert (health["missing"], health["heartbeat"], health["waiting"]) == (True, None, 1)
+
+    def test_no_sweeper_for_minutes(self, run: Any, counter: AttemptCounter, client: Any) -> None:
+        for run_id in ("one", "two"):
+            wait(counter, run_id)
+        beat(client, ago=420)
+        assert run("list")[1].startswith("No sweeper has run for 7 min, and 2 runs wait for one: ")
+
+    def test_a_sweeper_runs(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
+        wait(counter)
+        beat(client, ago=200)
+        assert run("list")[1].startswith("status ")
+        health = ask("list")["health"]
+        assert (health["missing"], health["broken"], health["heartbeat"]["holder"]) == (False, False, "host:1")
+
+    def test_nothing_waits_for_one(self, run: Any, counter: AttemptCounter) -> None:
+        exhaust(counter)
+        assert run("list")[1].startswith("status ")
+
+    def test_the_way_is_broken(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
+        wait(counter)
+        since = Overview(client).now() - 12 * 60_000
+        beat(client, fault="http_401", fault_text="GET [red]x[/red] was answered 401", fault_at=since)
+        first, *_ = run("list")[1].splitlines()
+        assert first.startswith("Airflow's API has been unusable for 12 min (http_401): GET [red]x[/red] was answered")
+        assert "1 run waits" in first
+        assert "api_token" in run("list")[1]
+        health = ask("list")["health"]
+        assert (health["broken"], health["heartbeat"]["fault_at"]) == (True, since)
+
+    def test_still_queued(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
+        for run_id in ("held", "under-way"):
+            counter.confirm(fail(counter, run_id))
+        exhaust(counter, "ended")
+        beat(client, queued=json.dumps([["daily_load", "held"], ["daily_load", "ended"]]))
+        shown = run("list")[1]
+        assert re.search(r"retrying, still queued +daily_load +held ", shown)
+        assert re.search(r"retrying +daily_load +under-way ", shown)
+        assert re.search(r"exhausted +daily_load +ended ", shown)
+        queued = {each["run_id"]: each["still_queued"] for each in ask("list")["runs"]}
+        assert queued == {"held": True, "under-way": False, "ended": False}
+        assert "retrying, still queued" in run("show", "daily_load", "held")[1]
+        assert ask("show", "daily_load", "held")["record"]["still_queued"] is True
+
+    def test_untold(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
+        exhaust(counter, "told")
+        counter.confirm(fail(counter, "untold"))
+        fail(counter, "untold", 1)
+        client.hset(KEYS.run("daily_load", "untold"), "faults", 3)
+        shown = run("list", "attention")[1]
+        assert re.search(r"exhausted, untold +daily_load +untold ", shown)
+        assert re.search(r"exhausted +daily_load +told ", shown)
+        assert {each["run_id"]: each["untold"] for each in ask("list", "attention")["runs"]} == {
+            "told": False,
+            "untold": True,
+        }
+        assert ask("list")["health"]["untold"] == 1
+        shown = run("show", "daily_load", "untold")[1]
+        assert "exhausted, untold" in shown
+        assert re.search(r"in vain +3 times in a row", shown)
 
 
 class TestShow:
@@ -220,7 +300,14 @@ class TestWatch:
         )  # fmt: skip
         os.close(terminal)
         shown = b""
-        wanted = (b"Needs a human: 1", b"exhausted-run", b"Retried now: 1", b"waiting-run", b"Latest events")
+        wanted = (
+            b"No sweeper has ever run, and 1 run waits",
+            b"Needs a human: 1",
+            b"exhausted-run",
+            b"Retried now: 1",
+            b"waiting-run",
+            b"Latest events",
+        )
         try:
             while not all(part in shown for part in wanted):
                 more = self.read(main_end)
@@ -474,7 +561,7 @@ class TestAirflowCommand:
         with pytest.raises(SystemExit) as stopped:
             args.func(args)
         assert stopped.value.code == 0
-        assert json.loads(capsys.readouterr().out)[0]["run_id"] == "run"
+        assert json.loads(capsys.readouterr().out)["runs"][0]["run_id"] == "run"
 
     def test_exit_codes(self, parser: Any, client: Any) -> None:
         args = parser.parse_args(["dag-retry", "show", "daily_load", "none"])

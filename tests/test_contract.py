@@ -300,6 +300,18 @@ def test_rights_tries_what_the_verbs_call() -> None:
     } == OPTIONAL
 
 
+WAY = ("login", "http_401", "tls", "redirect", "not_airflow", "config", "connection", "api_away")
+
+
+@pytest.mark.parametrize("code", [*WAY, "unanswered", "clear_in_progress", "http_500", "http_503"])
+def test_what_ends_by_itself_asks_nobody_to_clear(code: str) -> None:
+    """When the cause is mended, a sweeper goes on: nobody has to clear each run by hand."""
+    reason = reason_of(code)
+    assert reason.text
+    assert re.search("[Aa] sweeper", reason.remedy)
+    assert "clear the run by hand" not in reason.remedy
+
+
 @pytest.mark.parametrize("name", ["due", "events", "members", "statuses", "numbers"])
 def test_readers_change_nothing(name: str) -> None:
     reading = {"TIME", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "XLEN", "HGET", "HGETALL"}
@@ -327,5 +339,6 @@ def test_every_reason_code_stands_once_with_its_meaning() -> None:
     assert {"stale", "due", "no_callback", "cancelled", "tls", "dag_paused_by_failures"} <= written
     assert written <= REASONS.keys()
     assert reason_of("http_418").text == "Airflow's API answered HTTP 418"
+    assert "HTTP 500" in reason_of("http_500").text
     assert reason_of("already_claimed").text == "this generation is claimed already"
     assert reason_of("of_tomorrow").text == "of tomorrow"

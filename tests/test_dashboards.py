@@ -58,6 +58,9 @@ def seeded(redis_url: str) -> Iterator[Any]:
         counter.acknowledge(fail("skipped", skip="disabled"))
         fail("overdue")
         until(lambda: Overview(client).sizes().overdue == 1)
+        now = Overview(client).now()
+        says = {"at": now - 60_000, "fault": "tls", "fault_at": now - 120_000, "queued": '[["daily_load", "retrying"]]'}
+        client.hset(KEYS.sweeper(), mapping=says)
         yield client
         client.flushall()
 
@@ -272,7 +275,8 @@ class TestPrometheus:
         for name in ("active", "attention", "overdue"):
             assert metrics[f"dag_retry_{name}_runs"] == {(): getattr(sizes, name)}
         assert {name for name in metrics if name.endswith("_runs")} == {
-            "dag_retry_active_runs", "dag_retry_attention_runs", "dag_retry_overdue_runs", "dag_retry_dag_runs"
+            "dag_retry_active_runs", "dag_retry_attention_runs", "dag_retry_overdue_runs", "dag_retry_dag_runs",
+            "dag_retry_waiting_runs", "dag_retry_queued_runs", "dag_retry_untold_runs",
         }  # fmt: skip
         assert metrics["dag_retry_overdue_seconds"][()] > 0
         runs = {("daily_load", status.value): int(status is not Status.UNCLAIMED) for status in Status}
@@ -282,6 +286,38 @@ class TestPrometheus:
         assert metrics["dag_retry_dag_events_total"] == {
             ("daily_load", event): count for event, count in events.items()
         }
+
+    def test_sweepers(self, seeded: Any) -> None:
+        metrics = served(seeded)
+        assert 60 <= metrics["dag_retry_sweeper_age_seconds"][()] < 200
+        assert metrics["dag_retry_api_fault"] == {("tls",): 1}
+        assert 120 <= metrics["dag_retry_api_fault_seconds"][()] < 260
+        assert metrics["dag_retry_queued_runs"] == {(): 1}
+        # The one with a delay, and the one whose holder is dead.
+        assert metrics["dag_retry_waiting_runs"] == {(): 2}
+        assert metrics["dag_retry_untold_runs"] == {(): 0}
+
+    def test_no_sweeper_has_ever_run(self, seeded: Any) -> None:
+        says = seeded.hgetall(KEYS.sweeper())
+        seeded.delete(KEYS.sweeper())
+        try:
+            metrics = served(seeded)
+        finally:
+            seeded.hset(KEYS.sweeper(), mapping=says)
+        assert metrics["dag_retry_sweeper_age_seconds"] == {(): float("inf")}
+        assert metrics["dag_retry_api_fault"] == {("",): 0}
+        assert metrics["dag_retry_api_fault_seconds"] == metrics["dag_retry_queued_runs"] == {(): 0}
+
+    def test_untold(self, seeded: Any) -> None:
+        key = KEYS.run("daily_load", "untold")
+        seeded.copy(KEYS.run("daily_load", "exhausted"), key)
+        seeded.hset(key, "due_at", 1)
+        seeded.zadd(KEYS.index("active"), {"daily_load:untold": 1})
+        try:
+            assert served(seeded)["dag_retry_untold_runs"] == {(): 1}
+        finally:
+            seeded.delete(key)
+            seeded.zrem(KEYS.index("active"), "daily_load:untold")
 
     def test_away(self, capsys: pytest.CaptureFixture[str]) -> None:
         with redis.Redis(port=1) as nobody:
@@ -320,8 +356,16 @@ class TestPrometheus:
             "DagRetryUnclaimed": (of_dag % "unclaimed", "0x1430 1x20"),
             "DagRetryNewDagNeedsHuman": ('dag_retry_dag_runs{dag_id="d",status="unclaimed"}', "_x1430 1x20"),
             "DagRetryOverdue": ("dag_retry_overdue_seconds", "0x1430 301x20"),
+            "DagRetryNoSweeper": ("dag_retry_sweeper_age_seconds", "30x1430" + " Inf" * 20),
+            "DagRetryApiUnusable": ('dag_retry_api_fault{reason="tls"}', "_x1430 1x20"),
+            "DagRetryUntold": ("dag_retry_untold_runs", "0x1430 1x20"),
+            "DagRetryStillQueued": ("dag_retry_queued_runs", "0x1420 1x30"),
             "DagRetryDuplicates": ('dag_retry_events_total{event="lost"}', "0x1430 100x20"),
             "DagRetryRedisAway": ("dag_retry_up", "1x1430 0x20"),
+        }
+        beside = {
+            "DagRetryNoSweeper": ("dag_retry_waiting_runs", "3x1450"),
+            "DagRetryApiUnusable": ("dag_retry_api_fault_seconds", "0x1430 301x20"),
         }
         rules = yaml.safe_load(text_of_file("prometheus-alerts.yml"))["groups"][0]["rules"]
         assert {rule["alert"] for rule in rules} == fires.keys()
@@ -332,7 +376,10 @@ class TestPrometheus:
             tests.append(
                 {
                     "interval": "1m",
-                    "input_series": [{"series": series, "values": values}],
+                    "input_series": [
+                        {"series": name, "values": samples}
+                        for name, samples in [(series, values), *([beside[alert]] if alert in beside else [])]
+                    ],
                     "alert_rule_test": [quiet, loud],
                 }
             )

@@ -248,14 +248,65 @@ class TestRedis:
         finding = doctor.only("reads of the command line and the page", "warning")
         assert "not ours" in finding["remedy"]
 
-    def test_overdue(self, doctor: Doctor) -> None:
-        server = doctor.redis(*AOF)
-        with server.client() as client:
+
+class TestSweeper:
+    @pytest.fixture
+    def client(self, doctor: Doctor) -> Iterator[Any]:
+        """Redis, with a run that waits for a sweeper."""
+        with doctor.redis(*AOF).client() as client:
+            counter = AttemptCounter(client)
+            counter.claim("daily_load", "run", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+            yield client
+
+    def beat(self, client: Any, ago: int = 0, **says: Any) -> None:
+        now = client.time()[0] * 1000
+        client.hset(Keys("dag-retry").sweeper(), mapping={"at": now - ago, "holder": "host:1", **says})
+
+    def test_none_has_ever_run(self, doctor: Doctor, client: Any) -> None:
+        finding = doctor.only("sweeper")
+        assert finding["found"] == "none has ever run; 1 run waits for one"
+        assert "dag-retry sweep" in finding["remedy"]
+
+    def test_none_for_minutes(self, doctor: Doctor, client: Any) -> None:
+        self.beat(client, 420_000)
+        assert doctor.only("sweeper")["found"] == "the last sweep was 7 min ago, by host:1; 1 run waits for one"
+
+    def test_it_lives(self, doctor: Doctor, client: Any) -> None:
+        self.beat(client, 60_000, api=doctor.airflow.url)
+        assert doctor.find() == (0, {})
+
+    def test_a_holder_that_is_dead(self, doctor: Doctor) -> None:
+        with doctor.redis(*AOF).client() as client:
             counter = AttemptCounter(client, lease=timedelta(milliseconds=1))
             counter.claim("daily_load", "run", generation=0, max_attempts=1)
             active = Keys("dag-retry").index("active")
             until(lambda: client.zcount(active, "-inf", client.time()[0] * 1000))
-        assert "1 overdue" in doctor.only("reads of the command line and the page", "warning")["found"]
+        assert "1 run waits" in doctor.only("sweeper")["found"]
+
+    @pytest.mark.parametrize(
+        ("fault", "remedy"), [("http_401", "api_token"), ("tls", "api_ca_file"), ("api_away", "API server runs")]
+    )
+    def test_its_way_is_broken(self, doctor: Doctor, client: Any, fault: str, remedy: str) -> None:
+        since = client.time()[0] * 1000 - 720_000
+        self.beat(client, fault=fault, fault_text="it says why", fault_at=since)
+        finding = doctor.only("way of the sweepers")
+        assert finding["found"] == f"broken for 12 min ({fault}): it says why"
+        assert remedy in finding["remedy"]
+
+    def test_a_fault_that_nobody_has_seen_lately(self, doctor: Doctor, client: Any) -> None:
+        self.beat(client, 420_000, fault="tls", fault_text="it said why", fault_at=1)
+        doctor.only("sweeper")
+
+    def test_two_airflows_on_one_redis(self, doctor: Doctor, client: Any) -> None:
+        self.beat(client, api="http://another:8080")
+        finding = doctor.only("namespace")
+        assert "http://another:8080" in finding["found"]
+        assert doctor.airflow.url in finding["found"]
+        assert "give each its namespace" in finding["remedy"]
+
+    def test_a_sweeper_without_credentials(self, doctor: Doctor, client: Any) -> None:
+        self.beat(client, api="")
+        assert doctor.find() == (0, {})
 
 
 class TestAirflow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 import redis
 
 from dag_retry import AttemptCounter, Claim, CounterError, FailedTry, RunRecord, Status
+from dag_retry._redis.health import Health
+from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import List, Overview
@@ -35,6 +38,12 @@ def exhaust(counter: AttemptCounter, dag_id: str, run_id: str) -> None:
 def succeed(counter: AttemptCounter, dag_id: str, run_id: str) -> None:
     counter.confirm(fail(counter, dag_id, run_id))
     counter.succeed(dag_id, run_id)
+
+
+def beat(client: Any, **fields: Any) -> None:
+    """Write what a sweeper says of itself."""
+    client.hset(KEYS.sweeper(), mapping=fields)
+    client.pexpire(KEYS.sweeper(), 60_000)
 
 
 def later(client: Any, than: tuple[int, int]) -> bool:
@@ -337,6 +346,83 @@ def test_an_event_is_the_streams(overview: Overview, counter: AttemptCounter, cl
     assert {name: str(getattr(event, name)) for name in fields} == fields
 
 
+class TestHealth:
+    """Runs that wait for a sweeper, and endings that nobody was told of."""
+
+    def test_nothing_waits(self, overview: Overview, counter: AttemptCounter) -> None:
+        exhaust(counter, "orders", "told")
+        counter.confirm(fail(counter, "orders", "retrying"))
+        fail(counter, "orders", "claimed")
+        health = overview.health()
+        assert health == Health(health.now, None, 0, 0)
+        assert (health.missing, health.broken, health.queued) == (False, None, frozenset())
+
+    def test_delays_and_dead_holders_wait(self, overview: Overview, counter: AttemptCounter, client: Any) -> None:
+        counter.claim("orders", "delayed", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+        quick = AttemptCounter(client, lease=timedelta(milliseconds=1))
+        fail(quick, "orders", "dead")
+        quick.claim("stock", "untold", generation=0, max_attempts=1, skip="disabled")
+        servers.until(lambda: overview.sizes().overdue == 2)
+        counter.confirm(fail(counter, "orders", "retrying"))
+        client.zadd(KEYS.index("active"), {"orders:retrying": 1, "orders:expired": 1})
+        assert overview.health().waiting == 3
+        assert overview.health(dag_ids=["stock"]).waiting == 1
+        assert overview.health(dag_ids=[]).waiting == 0
+
+    def test_a_missing_sweeper(self, overview: Overview, counter: AttemptCounter, client: Any) -> None:
+        counter.claim("orders", "delayed", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+        assert overview.health().missing
+        beat(client, at=overview.now(), fault="login", fault_text="no", fault_at=1, queued='[["orders", "run"]]')
+        health = overview.health()
+        assert not health.missing
+        assert health.broken == health.heartbeat == overview.heartbeat()
+        assert health.queued == {("orders", "run")}
+        beat(client, at=overview.now() - 300_000)
+        stopped = overview.health()
+        assert stopped.missing
+        # Nobody knows whether what it said still holds.
+        assert (stopped.broken, stopped.queued) == (None, frozenset())
+
+    @pytest.mark.parametrize(
+        ("due", "faults", "untold"),
+        [(-121_000, 0, 1), (-119_000, 0, 0), (60_000, 0, 0), (3_600_000, 1, 1)],
+        ids=["long due", "due", "not due", "its hook fails"],
+    )
+    def test_untold(
+        self, overview: Overview, counter: AttemptCounter, client: Any, due: int, faults: int, untold: int
+    ) -> None:
+        exhaust(counter, "orders", "told")
+        counter.confirm(fail(counter, "orders", "run"))
+        fail(counter, "orders", "run", generation=1)
+        due_at = overview.now() + due
+        client.hset(KEYS.run("orders", "run"), mapping={"due_at": due_at, **({"faults": faults} if faults else {})})
+        client.zadd(KEYS.index("active"), {"orders:run": due_at})
+        assert overview.health().untold == untold
+        record = overview.run("orders", "run")
+        assert isinstance(record, RunRecord)
+        assert record.faults == faults
+        assert record.untold(overview.now()) == bool(untold)
+
+
+def test_heartbeat(overview: Overview, client: Any) -> None:
+    assert overview.heartbeat() is None
+    beat(client, at=5, holder="host:1", api="http://airflow", fault="login", fault_text="no", fault_at=3,
+         looked_until=4, queued=json.dumps([["orders", ODD_RUN]]))  # fmt: skip
+    assert overview.heartbeat() == Heartbeat(
+        5, "host:1", "http://airflow", 4, "login", "no", 3, frozenset({("orders", ODD_RUN)})
+    )
+
+
+@pytest.mark.parametrize("queued", ["", "{", "7", '["ab"]', '[["a"]]'])
+def test_heartbeat_of_another_hand(overview: Overview, client: Any, queued: str) -> None:
+    beat(client, queued=queued, fault_at="soon")
+    assert overview.heartbeat() is None
+    beat(client, at=5)
+    found = overview.heartbeat()
+    assert found is not None
+    assert (found.at, found.fault_at) == (5, 0)
+
+
 RUNS = 100_000
 
 
@@ -389,8 +475,9 @@ def crowded(redis_url: str) -> Iterator[Any]:
         lambda overview: overview.dag_ids(),
     ],
     ids=[
-        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs", "far down", "long ago",
-        "active", "overdue", "recent", "recent, a status without runs", "run", "timeline", "timeline of none", "events",
+        "sizes", "attention", "two Dags", "a Dag without runs", "a status without runs",
+        "far down", "long ago", "active", "overdue", "recent", "recent, a status without runs", "run", "timeline",
+        "timeline of none", "events",
         "events of none", "stats per Dag", "outcomes", "Dags",
     ],
 )  # fmt: skip
@@ -427,3 +514,18 @@ def test_statuses_without_runs_end_in_time_and_go_on(crowded: Any) -> None:
     assert (page.runs, page.offset) == ([], 10_000)
     assert crowded.zcard(KEYS.index("attention")) == RUNS
     assert Status.BLOCKED.value == "blocked"
+
+
+@pytest.mark.parametrize("dag_ids", [None, {"dag_7"}, {"none"}], ids=["all", "a Dag", "none"])
+def test_health_of_100_000_records(crowded: Any, dag_ids: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """All are endings, of which no hook was told: the worst case."""
+    crowded.config_resetstat()
+    begin = time.perf_counter()
+    health = Overview(crowded).health(dag_ids=dag_ids)
+    taken = time.perf_counter() - begin
+    with capsys.disabled():
+        print(f" {taken * 1000:.0f} ms", end="")
+    assert (health.waiting > 0) == (dag_ids != {"none"})
+    calls = {name.removeprefix("cmdstat_"): of["calls"] for name, of in crowded.info("commandstats").items()}
+    assert calls.get("hget", 0) <= 10_000
+    assert calls["hgetall"] <= 1001

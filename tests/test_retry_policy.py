@@ -142,7 +142,8 @@ class TestSkip:
             make(**options).on_failure(context)
         assert stub.clears == 0
         assert statuses(told) == [("skipped", "config")]
-        assert "Fix the cause, then clear the run by hand" in caplog.text
+        assert "Correct it." in caplog.text
+        assert "clear by hand one that was skipped" in caplog.text
 
 
 class TestOverrides:

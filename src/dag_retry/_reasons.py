@@ -17,7 +17,7 @@ class Reason(NamedTuple):
 
 
 _CLEAR = "Fix the cause, then clear the run by hand."
-_MEND = "Mend the way to Airflow. Then a sweeper clears the run."
+_GOES_ON = "Then a sweeper clears the runs that wait."
 
 REASONS = {
     # A claim that was won, and what became of it.
@@ -45,7 +45,10 @@ REASONS = {
     "reason_not_retryable": Reason("reasons does not name Airflow's reason"),
     "retry_if": Reason("retry_if returned false"),
     "disabled": Reason("enabled is false for this run"),
-    "config": Reason("a setting or the retry policy is not usable: see the callback's log", _CLEAR),
+    "config": Reason(
+        "a setting or the retry policy is not usable: see the log",
+        "Correct it. A sweeper then clears a run that waits; clear by hand one that was skipped.",
+    ),
     "settled_by_hand": Reason("a person has set the state of the run, or of the failed task"),
     "run_succeeded": Reason("the run succeeded, although a task of it failed"),
     "backfill_ended": Reason(
@@ -77,17 +80,43 @@ REASONS = {
     ),
     # The run was deleted.
     "gone": Reason("the run was deleted"),
-    "clear_in_progress": Reason("Airflow has not answered the clear in time, and may still be at work on it"),
-    # The way to Airflow is broken, for every run.
-    "login": Reason("Airflow refused the login or the token", _MEND),
-    "redirect": Reason("Airflow's API redirects, perhaps to a login page", _MEND),
-    "connection": Reason("the Connection of api_conn_id was not found", _MEND),
-    "not_airflow": Reason("what answered at the API's address is not Airflow", _MEND),
-    "tls": Reason("there is no trusted TLS connection to Airflow's API", _MEND),
-    "unanswered": Reason("Airflow's API gave no clear answer in time", _MEND),
+    # The way to Airflow is broken, and no run is the cause.
+    "login": Reason(
+        "Airflow refused the login or the token",
+        f"Correct the credentials: api_username and api_password, api_token, or the client's. {_GOES_ON}",
+    ),
+    "tls": Reason(
+        "there is no trusted TLS connection to Airflow's API",
+        f"Renew the API's certificate, or name its CA's file as api_ca_file. {_GOES_ON}",
+    ),
+    "redirect": Reason(
+        "Airflow's API answered with a redirect, perhaps to a login page",
+        f"Set api_url to Airflow's own address, not to that of a proxy before it. {_GOES_ON}",
+    ),
+    "not_airflow": Reason(
+        "what answers at api_url is not Airflow's API",
+        f"Correct api_url, or the proxy or ingress that answers there. {_GOES_ON}",
+    ),
+    "connection": Reason(
+        "the Airflow Connection that api_conn_id names can't be had",
+        f"See that it is there, and that Airflow's API server runs. {_GOES_ON}",
+    ),
+    "api_away": Reason(
+        "Airflow's API does not answer",
+        f"See that Airflow's API server runs, and that sweepers reach api_url. {_GOES_ON}",
+    ),
+    # Airflow gave no clear answer about one run. A sweeper asks again, after growing pauses.
+    "unanswered": Reason(
+        "Airflow gave no clear answer", "A sweeper asks again. If that lasts, read the log of Airflow's API server."
+    ),
+    "clear_in_progress": Reason(
+        "the clear was sent, and its answer did not come in time",
+        "A sweeper looks at the run again when the claim's lease is over.",
+    ),
     # Airflow refused the clear of this run.
     "http_403": Reason("the user may not edit runs of this Dag (HTTP 403)", _CLEAR),
     "http_404": Reason("Airflow does not know this run (HTTP 404)"),
+    "http_422": Reason("Airflow calls the request for this run wrong (HTTP 422)", _CLEAR),
     "unsafe_id": Reason("an id of the run fits no path of Airflow's API", "Airflow 3.3 can clear it: upgrade Airflow."),
     # Nobody claimed the failure.
     "no_callback": Reason("the run failed, and no callback claimed that failure", _CLEAR),
@@ -105,6 +134,9 @@ def reason_of(code: str) -> Reason:
     """
     if code in REASONS:
         return REASONS[code]
+    if code.startswith("http_5"):
+        status = code.removeprefix("http_")
+        return Reason(f"Airflow's API failed at this run (HTTP {status})", REASONS["unanswered"].remedy)
     if code.startswith("http_"):
         return Reason(f"Airflow's API answered HTTP {code.removeprefix('http_')}", _CLEAR)
     if code.startswith("already_"):

@@ -46,6 +46,9 @@ class Status(str, Enum):
     """The run failed, and no callback claimed that. The sweeper found the run."""
 
 
+TOLD_BY = 120_000
+"""An ending is told at once, or by a sweeper when its lease is over. So many ms later something must be wrong."""
+
 ClearOption = Literal["only_failed", "run_on_latest_version", "skip_if_newer_run"]
 """How to clear a run: failed tasks only; with the Dag's latest version; only if no newer run has succeeded."""
 
@@ -121,6 +124,7 @@ class RunRecord(NamedTuple):
     :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
     :param due_at: when somebody must look at the run; 0 for never.
+    :param faults: how often in a row nobody could finish the run.
     """
 
     dag_id: str
@@ -140,11 +144,22 @@ class RunRecord(NamedTuple):
     budget_at: int
     updated_at: int
     due_at: int
+    faults: int = 0
 
     @property
     def acknowledged(self) -> bool:
         """Whether nobody need look at the run: its clear was confirmed, or the hooks were told of its ending."""
         return self.due_at == 0
+
+    def untold(self, now: int) -> bool:
+        """Return whether nobody has told the hooks of the run's ending, although it was time to.
+
+        A hook that fails is told again later, and that time is no sign that all is well.
+
+        :param now: Redis's time, in ms.
+        """
+        ended = self.status in (Status.EXHAUSTED, Status.BLOCKED, Status.SKIPPED)
+        return ended and not self.acknowledged and (self.faults > 0 or now - self.due_at >= TOLD_BY)
 
 
 @exported

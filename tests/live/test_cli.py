@@ -67,7 +67,7 @@ def test_all_is_well(run: Any, live: Live) -> None:
 
 
 def test_as_a_command_of_airflow(live: Live) -> None:
-    (shown,) = json.loads(live.airflow.command("dag-retry", "list", "attention", "--json"))
+    (shown,) = json.loads(live.airflow.command("dag-retry", "list", "attention", "--json"))["runs"]
     assert (shown["dag_id"], shown["run_id"], shown["status"]) == (DAG, RUN, "exhausted")
     timeline = json.loads(live.airflow.command("dag-retry", "show", DAG, RUN, "--json"))["timeline"]
     assert timeline[-1]["event"] in ("exhausted", "lost")
@@ -105,7 +105,7 @@ def test_expired_and_foreign_tokens(run: Any, live: Live) -> None:
 
 
 def test_a_person_retries(run: Any, live: Live) -> None:
-    (shown,) = run("list", "attention")[1]
+    (shown,) = run("list", "attention")[1]["runs"]
     assert (shown["dag_id"], shown["run_id"], shown["status"]) == (DAG, RUN, "exhausted")
     assert run("cancel", DAG, RUN)[0] == 1
     assert run("retry", DAG, RUN) == (0, {"dag_id": DAG, "run_id": RUN, "done": True, "answer": "cleared"})

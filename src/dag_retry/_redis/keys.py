@@ -45,6 +45,10 @@ class Keys:
         """Return the key that holds since when this namespace remembers."""
         return self._key("born")
 
+    def sweeper(self) -> str:
+        """Return the key of what sweepers say of themselves."""
+        return self._key("sweeper")
+
     def of(self, dag_id: str, run_id: str) -> list[str]:
         """Return the keys that every verb takes for a run, in the order of ``lua/record.lua``."""
         return [

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from dag_retry._defaults import NAMESPACE
 from dag_retry._reasons import SETTLED
+from dag_retry._redis.health import Health
+from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.reads import Placed, Reads
 from dag_retry._redis.record import text
 from dag_retry._redis.views import Event, Page, Sizes, Unreadable, number
-from dag_retry._types import RunRecord
+from dag_retry._types import TOLD_BY, RunRecord
 
 if TYPE_CHECKING:
     from redis import Redis, RedisCluster
@@ -28,6 +30,11 @@ _LOOK_AT = 10_000
 # A record may change a little later than the event of the change, or without an event: when an ending is acknowledged.
 # Redis may also stamp an event 1 ms before the time that the script read (redis/redis pull request 10300). In ms.
 _LATER = 60_000
+_ENDED = frozenset({"exhausted", "blocked", "skipped"})
+# The statuses in which a sweeper takes a run that is due.
+_HELD = frozenset({"claimed", *_ENDED})
+# Of so many endings the records say whether they are untold. The index alone says so of those that are due for long.
+_MOST_RECORDS = 1000
 
 
 class Overview:
@@ -62,6 +69,33 @@ class Overview:
         now = self.now()
         active, attention = self._keys.index("active"), self._keys.index("attention")
         return Sizes(now, *self._reads.ask(("ZCARD", attention), ("ZCARD", active), ("ZCOUNT", active, "-inf", now)))
+
+    def heartbeat(self) -> Heartbeat | None:
+        """Return what the sweeper said that looked last; None if no sweeper has looked within the last 30 days."""
+        (fields,) = self._reads.ask(("HGETALL", self._keys.sweeper()))
+        return Heartbeat.of({text(name): text(value) for name, value in fields.items()})
+
+    def health(self, *, dag_ids: Collection[str] | None = None) -> Health:
+        """Return whether sweepers run, whether they reach Airflow, and how many runs need them.
+
+        :param dag_ids: count only runs of these Dags; None for all. The 10,000 runs that are due soonest are looked at.
+        """
+        now = self.now()
+        active = self._keys.index("active")
+        due, late = self._reads.ask(("ZCOUNT", active, "-inf", now), ("ZCOUNT", active, "-inf", now - TOLD_BY))
+        waiting = untold = 0
+        ended: list[tuple[str, str]] = []
+        for placed in self._reads.members("active", dag_ids, ("-inf", "+inf"), 0, _LOOK_AT):
+            known = self._reads.statuses([run for _, run in placed])
+            for (place, run), (status, _) in zip(placed, known, strict=True):
+                # The run that is due soonest is the first, so its place tells whether a run is due.
+                waiting += status == "waiting" or (place < due and status in _HELD)
+                untold += place < late and status in _ENDED
+                if place >= late and status in _ENDED:
+                    ended.append(run)
+        records = self._reads.records(ended[:_MOST_RECORDS])
+        untold += sum(isinstance(record, RunRecord) and record.untold(now) for record in records)
+        return Health(now, self.heartbeat(), waiting, untold)
 
     def runs(
         self,

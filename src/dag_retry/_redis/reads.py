@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -40,7 +41,12 @@ class Reads:
         self._keys = keys
 
     def members(
-        self, index: Index, dag_ids: Collection[str] | None, scores: tuple[int | str, int | str], offset: int
+        self,
+        index: Index,
+        dag_ids: Collection[str] | None,
+        scores: tuple[int | str, int | str],
+        offset: int,
+        most: float = math.inf,
     ) -> Iterator[list[Placed]]:
         """Yield the members of an index with their places.
 
@@ -48,10 +54,11 @@ class Reads:
         :param dag_ids: only runs of these Dags; None for all.
         :param scores: the lowest and the highest score, in ms, or ``-inf`` and ``+inf``.
         :param offset: how many members of these scores to leave out.
+        :param most: before which place to stop.
         """
         order = "lowest" if index == "active" else "highest"
         over = 0
-        while not over:
+        while not over and offset < most:
             call = (self._keys.index(index), *scores, order, offset, _LOOK_AT, _CHUNK, _wanted(dag_ids))
             with self.errors():
                 found, seen, over = run_script(self._redis, script("members"), 1, *call)

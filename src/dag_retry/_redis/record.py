@@ -73,6 +73,7 @@ def record_of(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | N
             budget_at=int(fields["budget_at"]),
             updated_at=int(fields["updated_at"]),
             due_at=int(fields["due_at"]),
+            faults=int(fields.get("faults", "0")),
         )
     except (KeyError, ValueError) as error:
         raise CounterError(

@@ -13,8 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dag_retry._redis.views import Event, Unreadable
-from dag_retry._types import RunRecord
+from dag_retry._redis.views import Event
 
 _STYLES = {
     "waiting": "cyan",
@@ -124,32 +123,6 @@ def grid(*heads: str, rows: Iterable[Sequence[object]], title: str | None = None
     for row in rows:
         table.add_row(*(each if isinstance(each, Text) else cell(each) for each in row))
     return table
-
-
-def runs(records: Iterable[RunRecord | Unreadable], now: int, title: str | None = None) -> Table:
-    """Return a table of runs.
-
-    :param records: the records of the runs.
-    :param now: Redis's time, in ms.
-    :param title: the title above the table.
-    """
-    heads = ("status", "Dag", "run", "attempt", "why", "failed task", "changed", "due")
-    return grid(*heads, rows=(_row(record, now) for record in records), title=title)
-
-
-def _row(record: RunRecord | Unreadable, now: int) -> Sequence[object]:
-    if isinstance(record, Unreadable):
-        return (status("unreadable"), record.dag_id, record.run_id, "", record.why, "", "", "")
-    return (
-        status(record.status.value),
-        record.dag_id,
-        record.run_id,
-        f"{record.attempt}/{record.max_attempts}",
-        record.reason,
-        failed_task(record.failed_try.task_id, record.failed_try.map_index, record.failed_try.error),
-        ago(record.updated_at, now),
-        due(record.due_at, now),
-    )
 
 
 def event_row(event: Event) -> Sequence[object]:

@@ -99,6 +99,6 @@ def test_100_000_records(
         assert max(map(len, answer.json()["sections"].values())) in (rows, 2 * rows)
     assert calls.keys() <= READS
     # The reason is read too of a skipped run: the other tests of the page leave a few.
-    assert calls.pop("hget", 0) <= 10_000 + 20
-    assert calls.pop("hgetall", 0) <= 4 * 201 + 20
+    assert calls.pop("hget", 0) <= 2 * 10_000 + 20
+    assert calls.pop("hgetall", 0) <= 4 * 201 + 121
     assert sum(calls.values()) <= 200

@@ -14,7 +14,7 @@ from dag_retry.cli.output import Output, grid
 FILES = {
     "grafana-redis.json": "Grafana dashboard, data source Redis (plugin redis-datasource): it reads our keys",
     "grafana-prometheus.json": "Grafana dashboard, data source Prometheus: it shows what dag-retry metrics serves",
-    "prometheus-alerts.yml": "Prometheus alert rules: exhausted, blocked, unclaimed, overdue, duplicates, no answer",
+    "prometheus-alerts.yml": "Prometheus alert rules: runs that need a human, sweepers, Airflow's API, Redis",
 }
 
 

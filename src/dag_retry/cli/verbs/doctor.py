@@ -1,4 +1,4 @@
-"""Find what is wrong with Redis, Airflow's API, the clocks and a Dag, and say what to do. It changes nothing."""
+"""Find what is wrong with Redis, sweepers, Airflow's API, clocks and a Dag, and say what to do. It changes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dag_retry._callback import deployment
 from dag_retry._errors import ConfigError, CounterError
 from dag_retry.cli.arguments import json_argument
 from dag_retry.cli.connection import REDIS_TIMEOUT
-from dag_retry.cli.doctor import airflow, redis
+from dag_retry.cli.doctor import airflow, redis, sweeper
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import Output, cell, grid
 
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             client = stack.enter_context(closing(deployment.connect(timeout=REDIS_TIMEOUT)))
             found += redis.examine(client)
             now = deployment.overview(client).now()
+            found += sweeper.examine(client)
         except (ConfigError, CounterError) as error:
             if not found:
                 found.append(redis.not_connected(error))

@@ -1,4 +1,7 @@
-"""List the runs that need a human and the runs that are retried now, or another list of runs."""
+"""List the runs that need a human and the runs that are retried now, or another list of runs.
+
+First comes what is wrong for all runs: the way to Airflow is broken, or no sweeper runs and runs wait for one.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
 from dag_retry.cli.arguments import age, dag_argument, json_argument, limit_argument
 from dag_retry.cli.connection import connected
-from dag_retry.cli.output import Output, runs
+from dag_retry.cli.output import Output
+from dag_retry.cli.runs import data, head, of_all, table
 
 _WHICH: dict[str, tuple[List, ...]] = {
     "open": ("attention", "active"),
@@ -48,7 +52,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
     with connected() as (overview, _):
-        now = overview.now()
+        health = overview.health()
+        now = health.now
         filters: dict[str, Any] = {
             "dag_ids": args.dag_ids,
             "statuses": args.statuses,
@@ -64,5 +69,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 found += page.runs
                 offset = page.offset
             more = more or offset is not None
-    out.show(found, runs(found, now) if found else "none", *(["there are more: see --limit"] if more else []))
+    out.show(
+        {"health": of_all(health), "runs": [data(record, health) for record in found]},
+        *head(health),
+        table(found, health) if found else "none",
+        *(["there are more: see --limit"] if more else []),
+    )
     return 0

@@ -11,6 +11,7 @@ from dag_retry._redis.views import Event, Unreadable
 from dag_retry.cli.arguments import json_argument, run_arguments
 from dag_retry.cli.connection import connected
 from dag_retry.cli.output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
+from dag_retry.cli.runs import data, state
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with connected() as (overview, _):
         record = overview.run(args.dag_id, args.run_id)
         timeline = overview.timeline(args.dag_id, args.run_id)
-        now = overview.now()
+        health = overview.health()
+    now = health.now
     named = f"{args.dag_id} {args.run_id}"
     if record is None:
         out.show({"record": None, "timeline": timeline}, cell(f"{named}: never failed, or long ago"))
@@ -35,17 +37,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.show({"record": record, "timeline": timeline}, cell(f"{named}: unreadable: {record.why}"), told)
         return 0
     facts = {
-        "status": status(record.status.value),
+        "status": state(record, health),
         "why": cell(": ".join(filter(None, (record.reason, reason_of(record.reason).text)))),
         "attempt": cell(f"{record.attempt} of {record.max_attempts}, generation {record.generation}"),
         "failed": cell(failed_task(record.failed_try.task_id, record.failed_try.map_index, record.failed_try.error)),
         "lost": cell(f"{record.lost} callbacks since the last claim"),
         "first failed": cell(f"{at(record.budget_at)}, {ago(record.budget_at, now)}"),
+        **({"in vain": cell(f"{record.faults} times in a row")} if record.faults else {}),
         "last change": cell(f"{at(record.updated_at)}, {ago(record.updated_at, now)}"),
         "due": due(record.due_at, now) if record.due_at else cell("never"),
     }
     out.show(
-        {"record": record, "timeline": timeline},
+        {"record": data(record, health), "timeline": timeline},
         cell(printable(named), "bold"),
         grid("", "", rows=facts.items()),
         "",

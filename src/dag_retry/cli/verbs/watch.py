@@ -15,7 +15,8 @@ from dag_retry._redis.keys import Index
 from dag_retry._redis.overview import Overview
 from dag_retry.cli.arguments import dag_argument, json_argument, positive
 from dag_retry.cli.connection import connected
-from dag_retry.cli.output import EVENT_HEADS, Output, at, event_row, grid, runs
+from dag_retry.cli.output import EVENT_HEADS, Output, at, event_row, grid
+from dag_retry.cli.runs import head, table
 
 _EVENTS = 10
 
@@ -49,18 +50,17 @@ def _follow(overview: Overview, args: argparse.Namespace, out: Output) -> int:
 
 
 def _screen(overview: Overview, dag_ids: list[str] | None, height: int) -> Group:
-    sizes = overview.sizes()
+    sizes, health = overview.sizes(), overview.health()
     room = max(4, (height - _EVENTS - 8) // 2)
     shown: list[tuple[Index, str]] = [
         ("attention", f"Needs a human: {sizes.attention}"),
         ("active", f"Retried now: {sizes.active}"),
     ]
-    open_runs = [
-        runs(overview.runs(index, dag_ids=dag_ids, limit=room).runs, sizes.now, title) for index, title in shown
-    ]
+    open_runs = [table(overview.runs(index, dag_ids=dag_ids, limit=room).runs, health, title) for index, title in shown]
     events = overview.events(dag_ids=dag_ids, limit=_EVENTS)
     return Group(
         f"{at(sizes.now)} UTC, overdue: {sizes.overdue}",
+        *head(health),
         *open_runs,
         grid(*EVENT_HEADS, rows=map(event_row, events), title="Latest events"),
     )

@@ -8,10 +8,16 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    ConfigurationDetails,
+    DagAccessEntity,
+    DagDetails,
+)
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request
+
+from dag_retry._airflow.section import SECTION
 
 
 class Access:
@@ -29,6 +35,12 @@ class Access:
     def readable(self) -> set[str]:
         """The Dags that the user may read. Nobody may read a Dag that Airflow has deleted."""
         return get_auth_manager().get_authorized_dag_ids(user=self._user, method="GET")
+
+    @cached_property
+    def sees_configuration(self) -> bool:
+        """Whether the user may see Airflow's configuration, and so addresses that an error's text may hold."""
+        details = ConfigurationDetails(section=SECTION)
+        return get_auth_manager().is_authorized_configuration(method="GET", details=details, user=self._user)
 
     def look_up(self, dag_ids: Iterable[str]) -> None:
         """Ask for the teams of all these Dags in one query.

@@ -13,6 +13,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from dag_retry._reasons import reason_of
+from dag_retry._redis.health import Health
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
 from dag_retry._types import RunRecord, Status
@@ -24,6 +25,8 @@ OVERDUE = timedelta(minutes=1)
 """How late a retry may be before the page calls it overdue. A sweeper looks every second, or every minute as a Dag."""
 STILL_QUEUED = timedelta(minutes=5)
 """How long a cleared run may be queued before the page asks why. Airflow starts most runs in seconds."""
+BROKEN = timedelta(minutes=2)
+"""How long the way to Airflow may be broken before the page says so. A restart of the API server takes less."""
 WINDOW = timedelta(days=30)
 """The recovery rate counts the runs that have an event in this time. Redis keeps the newest 10,000 events."""
 
@@ -69,17 +72,19 @@ class Board:
         :param dag: only runs of Dags whose id contains this text, in any case.
         :param status: only runs in this status; None for all.
         :param limit: how many rows each section has at most.
-        :return: Redis's time in ms, the rows of each section, and the sections that have more rows.
+        :return: Redis's time in ms, what is wrong for all runs, the rows of each section, and the sections that have
+            more rows.
         """
         dag_ids = self._dag_ids(dag)
         statuses = None if status is None else {status}
-        now = self._overview.now()
+        health = self._overview.health(dag_ids=self._access.readable)
+        now, alarms = health.now, self._alarms(health)
         read = partial(self._overview.runs, dag_ids=dag_ids, limit=limit)
         wanted = {name for name, held in _HELD.items() if status is None or status in held}
         pages: dict[str, Page] = dict.fromkeys(_HELD, Page([], None))
         for name in wanted:
             pages[name] = read(name, statuses=statuses or (_HELD[name] if name == "active" else None))
-        rows = self._rows([record for page in pages.values() for record in page.runs], now)
+        rows = self._rows([record for page in pages.values() for record in page.runs], now, alarms)
         sections = {
             name: [rows[run] for record in page.runs if (run := (record.dag_id, record.run_id)) in rows]
             for name, page in pages.items()
@@ -89,7 +94,7 @@ class Board:
         sections["attention"] = overdue + sections["attention"]
         sections["active"] = [row for row in sections["active"] if not row.get("overdue")]
         more = [name for name in sections if pages[name].offset is not None]
-        return {"now": now, "sections": sections, "more": more}
+        return {"now": now, "alarms": alarms, "sections": sections, "more": more}
 
     def recovery(self, *, dag: str = "") -> list[dict[str, Any]]:
         """Return for each Dag how many of the runs that failed recently succeeded, need a human, or are retrying.
@@ -113,14 +118,17 @@ class Board:
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
-        :return: Redis's time in ms, the row (None if the run never failed), the events, and the clears by hand.
+        :return: Redis's time in ms, what is wrong for all runs, the row (None if the run never failed), the events,
+            and the clears by hand.
         """
-        now = self._overview.now()
+        health = self._overview.health(dag_ids=self._access.readable)
+        now, alarms = health.now, self._alarms(health)
         record = self._overview.run(dag_id, run_id)
-        rows = {} if record is None else self._rows([record], now)
+        rows = {} if record is None else self._rows([record], now, alarms)
         events = self._overview.timeline(dag_id, run_id)
         return {
             "now": now,
+            "alarms": alarms,
             "row": rows.get((dag_id, run_id)),
             "airflow": self._airflow([(dag_id, run_id)]).get((dag_id, run_id)),
             "events": [event._asdict() | {"why": reason_of(event.reason).text} for event in events],
@@ -130,15 +138,28 @@ class Board:
     def _dag_ids(self, dag: str) -> set[str]:
         return {dag_id for dag_id in self._access.readable if dag.lower() in dag_id.lower()}
 
-    def _rows(self, records: Iterable[RunRecord | Unreadable], now: int) -> dict[tuple[str, str], Row]:
-        """Return a row for each record that the user may see."""
+    def _alarms(self, health: Health) -> list[Row]:
+        """Return what is wrong for all runs at once. So no single run asks for a human because of that."""
+        alarms: list[Row] = []
+        if (broken := health.broken) and health.now - broken.fault_at >= BROKEN // _MS:
+            why, remedy = reason_of(broken.fault)
+            text = broken.fault_text if self._access.sees_configuration else ""
+            alarms.append({"what": "broken", "at": broken.fault_at, "why": why, "remedy": remedy, "text": text})
+        if health.missing:
+            alarms.append({"what": "missing", "at": health.heartbeat.at if health.heartbeat else 0})
+        return [alarm | {"waiting": health.waiting} for alarm in alarms]
+
+    def _rows(
+        self, records: Iterable[RunRecord | Unreadable], now: int, alarms: Collection[Row]
+    ) -> dict[tuple[str, str], Row]:
+        """Return a row for each record that the user may see. If an alarm says why runs wait, no row is overdue."""
         by_run = {(record.dag_id, record.run_id): record for record in records}
         self._access.look_up(dag_id for dag_id, _ in by_run)
         by_run = {run: record for run, record in by_run.items() if self._access.may("GET", run[0])}
         airflow = self._airflow(by_run)
         return {
             run: {
-                **_row(record, airflow.get(run), now),
+                **_row(record, airflow.get(run), now, overdue=not alarms),
                 "may_edit": self._access.may("PUT", run[0]),
             }
             for run, record in by_run.items()
@@ -173,14 +194,15 @@ class Board:
         return [{"at": clear.at, "who": clear.who} for clear in by_hand(clears, events)]
 
 
-def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int) -> Row:
+def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int, *, overdue: bool) -> Row:
     if isinstance(record, Unreadable):
         row: Row = {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "why": record.why}
         return row | {"airflow": airflow}
     row = record._asdict()
     row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options), "airflow": airflow}
     del row["failed_try"]
-    row["overdue"] = 0 < record.due_at <= now - OVERDUE // _MS
+    late = record.status in (Status.WAITING, Status.CLAIMED) and record.due_at <= now - OVERDUE // _MS
+    row["overdue"], row["untold"] = late and overdue, record.untold(now)
     # Each clear moves `queued_at`.
     queued_at = airflow["queued_at"] if airflow and airflow["state"] == "queued" else now
     row["still_queued"] = record.status is Status.RETRYING and queued_at <= now - STILL_QUEUED // _MS

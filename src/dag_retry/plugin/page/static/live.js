@@ -1,5 +1,6 @@
 // Requests to the server, repeated every few seconds while the page is visible.
 
+import { showAlarms } from "./alarms.js";
 import { el } from "./dom.js";
 import { setNow } from "./time.js";
 
@@ -41,6 +42,7 @@ export function poll(load) {
       const found = await load(() => mine === asked);
       if (mine !== asked) return;
       setNow(found.now);
+      showAlarms(found.alarms);
       show(null);
       live.textContent = "live";
     } catch (error) {

@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { airflowLink, ask, poll } from "./live.js";
 import { attempts, pill } from "./parts.js";
 import { exact, time } from "./time.js";
-import { LATE, LEVELS, STILL_QUEUED, handled, task } from "./words.js";
+import { LATE, LEVELS, STILL_QUEUED, UNTOLD, handled, task } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const ids = { dag_id: query.get("dag_id") ?? "", run_id: query.get("run_id") ?? "" };
@@ -93,6 +93,8 @@ function summary({ row, airflow }) {
   const facts = [
     ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
     ["Why", row.overdue ? LATE[row.status] : row.still_queued ? STILL_QUEUED : row.why],
+    ["Alert", row.untold && UNTOLD],
+    ["In vain", row.faults > 0 && `${row.faults} ${row.faults === 1 ? "time" : "times"} in a row`],
     ["Last failed", row.task_id && failedTask(row)],
     ["First failure", row.budget_at && time(row.budget_at, "ago")],
     ["Last change", row.updated_at && time(row.updated_at, "ago")],

@@ -33,4 +33,6 @@ export const LATE = { waiting: "nobody has cleared it: does a sweeper run?", cla
 
 export const STILL_QUEUED = "Airflow has not started it: is the Dag paused, or does another run hold its place?";
 
+export const UNTOLD = "untold: a hook fails, or its callback was lost";
+
 export const LEVELS = { task: "the task’s callback", dag: "the Dag’s callback", sweeper: "the sweeper" };

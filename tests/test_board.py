@@ -1,0 +1,139 @@
+"""What the page shows of all runs at once. The live tests (``tests/live/page``) ask the page of a real Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dag_retry import AttemptCounter
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.overview import Overview
+
+if TYPE_CHECKING:
+    from dag_retry.plugin.page.board import Board
+
+# Airflow's models, which these tests load, warn of Airflow's own libraries.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+KEYS = Keys("dag-retry")
+MINUTE = 60_000
+
+
+@dataclass
+class Access:
+    """What a user may do, without an auth manager."""
+
+    readable: set[str] = field(default_factory=lambda: {"orders"})
+    sees_configuration: bool = False
+
+    def look_up(self, dag_ids: Any) -> None:
+        """Nobody has teams."""
+
+    def may(self, method: str, dag_id: str) -> bool:
+        return dag_id in self.readable
+
+    def may_audit(self, dag_id: str) -> bool:
+        return False
+
+
+@pytest.fixture
+def access() -> Access:
+    return Access()
+
+
+@pytest.fixture
+def board(client: Any, access: Any) -> Iterator[Board]:
+    """The page of an Airflow that has no run."""
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    from dag_retry.plugin.page.board import Board
+
+    engine = create_engine("sqlite://")
+    DagRun.__table__.create(engine)
+    with Session(engine) as session:
+        yield Board(Overview(client), access, session)
+    engine.dispose()
+
+
+@pytest.fixture
+def now(client: Any) -> int:
+    return Overview(client).now()
+
+
+def beat(client: Any, **says: Any) -> None:
+    client.hset(KEYS.sweeper(), mapping={"holder": "host:1", **says})
+    client.pexpire(KEYS.sweeper(), MINUTE)
+
+
+def late(client: Any, dag_id: str, run_id: str) -> None:
+    """Have a run whose delay has been over for two minutes."""
+    AttemptCounter(client).claim(dag_id, run_id, generation=0, max_attempts=1, delays=[timedelta(hours=1)])
+    due_at = Overview(client).now() - 2 * MINUTE
+    client.hset(KEYS.run(dag_id, run_id), "due_at", due_at)
+    client.zadd(KEYS.index("active"), {f"{dag_id}:{run_id}": due_at})
+
+
+def placed(board: Board) -> dict[str, list[str]]:
+    sections = board.sections()["sections"]
+    return {name: [row["run_id"] for row in rows] for name, rows in sections.items() if name != "recent"}
+
+
+def test_all_is_well(board: Board, client: Any, now: int) -> None:
+    beat(client, at=now)
+    late(client, "orders", "run")
+    assert board.sections()["alarms"] == []
+    # Something else is wrong with this run.
+    assert placed(board) == {"attention": ["run"], "active": []}
+
+
+def test_the_way_is_broken(board: Board, client: Any, access: Access, now: int) -> None:
+    beat(client, at=now, fault="login", fault_text="POST http://10.0.0.7 was answered 401", fault_at=now - 3 * MINUTE)
+    for run_id in ("one", "two"):
+        late(client, "orders", run_id)
+    late(client, "secret", "three")
+    (alarm,) = board.sections()["alarms"]
+    assert (alarm["what"], alarm["at"], alarm["waiting"]) == ("broken", now - 3 * MINUTE, 2)
+    assert alarm["why"] == "Airflow refused the login"
+    assert "api_password" in alarm["remedy"]
+    assert alarm["text"] == ""
+    assert board.run("orders", "one")["alarms"] == [alarm]
+    # The alarm stands once for all runs.
+    assert placed(board)["attention"] == []
+    assert set(placed(board)["active"]) == {"one", "two"}
+    assert not board.run("orders", "one")["row"]["overdue"]
+    access.sees_configuration = True
+    (alarm,) = board.sections()["alarms"]
+    assert "10.0.0.7" in alarm["text"]
+
+
+def test_a_short_break_is_none(board: Board, client: Any, now: int) -> None:
+    beat(client, at=now, fault="api_away", fault_text="", fault_at=now - MINUTE)
+    assert board.sections()["alarms"] == []
+
+
+def test_no_sweeper(board: Board, client: Any, now: int) -> None:
+    late(client, "orders", "run")
+    assert board.sections()["alarms"] == [{"what": "missing", "at": 0, "waiting": 1}]
+    beat(client, at=now - 7 * MINUTE)
+    assert board.sections()["alarms"] == [{"what": "missing", "at": now - 7 * MINUTE, "waiting": 1}]
+    assert placed(board) == {"attention": [], "active": ["run"]}
+
+
+def test_of_others_runs_nobody_hears(board: Board, client: Any) -> None:
+    late(client, "secret", "run")
+    assert board.sections()["alarms"] == []
+
+
+def test_untold(board: Board, client: Any, counter: AttemptCounter) -> None:
+    counter.claim("orders", "run", generation=0, max_attempts=1, skip="disabled")
+    (row,) = board.sections()["sections"]["attention"]
+    assert (row["untold"], row["overdue"]) == (False, False)
+    client.hset(KEYS.run("orders", "run"), "due_at", row["due_at"] - 5 * MINUTE)
+    (row,) = board.sections()["sections"]["attention"]
+    assert (row["untold"], row["overdue"]) == (True, False)
