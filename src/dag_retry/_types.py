@@ -83,6 +83,8 @@ class Claim(NamedTuple):
     :param clear_options: how to clear the run. After a takeover they are those of the first holder.
     :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
     :param base: the generation in which the budget began.
+    :param own_hooks: whether the Dag has hooks of its own for endings, which a sweeper does not have.
+    :param status: where the run stands: of a claim that was lost, as the record says.
     """
 
     verdict: Verdict
@@ -98,6 +100,8 @@ class Claim(NamedTuple):
     clear_options: frozenset[ClearOption] = frozenset()
     due_at: int = 0
     base: int = 0
+    own_hooks: bool = False
+    status: Status = Status.CLAIMED
 
 
 @exported
@@ -111,12 +115,13 @@ class RunRecord(NamedTuple):
     :param attempt: attempts used of the budget.
     :param max_attempts: the cap of the budget.
     :param generation: the generation last claimed, or in which the run ended; -1 if none has failed yet.
-    :param base: the generation in which the budget began.
+    :param base: the generation in which the budget began; -1 if the budget begins with the next claim.
     :param lost: how many callbacks have lost since the last claim was won.
     :param claim_id: the claim that stands.
-    :param level: ``task``, ``dag`` or ``sweeper``: where the holder of that claim runs.
+    :param level: ``task``, ``dag`` or ``sweeper``: where the holder of that claim runs; empty if nobody holds it.
     :param failed_try: the try whose failure was claimed.
     :param clear_options: how the run is to be cleared.
+    :param own_hooks: whether the Dag has hooks of its own for endings. Only a callback of the Dag tells these.
     :param run_started: when the run began, by Airflow's clock; 0 if unknown.
     :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
@@ -136,6 +141,7 @@ class RunRecord(NamedTuple):
     level: str
     failed_try: FailedTry
     clear_options: frozenset[ClearOption]
+    own_hooks: bool
     run_started: int
     budget_at: int
     updated_at: int
@@ -145,6 +151,11 @@ class RunRecord(NamedTuple):
     def acknowledged(self) -> bool:
         """Whether nobody need look at the run: its clear was confirmed, or the hooks were told of its ending."""
         return self.due_at == 0
+
+    @property
+    def untold(self) -> bool:
+        """Whether the hooks were not told of the run's ending. Until ``due_at`` a holder may be about to tell them."""
+        return self.due_at != 0 and self.status in (Status.EXHAUSTED, Status.BLOCKED, Status.SKIPPED)
 
 
 @exported

@@ -38,6 +38,8 @@ class Hooks:
 
     def __init__(self, **given: Hook | Sequence[Hook] | None) -> None:
         self._hooks = {name: listed(name, given.get(name)) for name in set(_HOOKS.values())}
+        self.own = any(given.get(_HOOKS[ending]) is not None for ending in ("exhausted", "blocked", "skipped"))
+        """Whether a hook for endings was given, and so is not the section's. A sweeper does not have it."""
 
     def tell(self, context: Context, status: Status, what: Claim | RunRecord, reason: str) -> None:
         """Call every hook of a status, even if another hook fails.

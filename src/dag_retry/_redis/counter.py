@@ -13,7 +13,7 @@ from dag_retry._redis.claim_verbs import ClaimVerbs
 from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.lifetimes import LEASE, Lifetimes, ms, ms_since_epoch
-from dag_retry._redis.record import claim_of, record_of
+from dag_retry._redis.record import claim_of, flags_text, record_of
 from dag_retry._redis.replicas import await_replicas
 from dag_retry._redis.scripts import Verbs, check_count, check_ids, new_claim_id
 from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord, Verdict
@@ -75,7 +75,9 @@ class AttemptCounter(ClaimVerbs):
         level: Level = "task",
         failed_try: FailedTry = FailedTry(),  # noqa: B008 (frozen)
         clear_options: Collection[ClearOption] = (),
+        own_hooks: bool = False,
         skip: str = "",
+        leave: bool = False,
         delays: Sequence[timedelta] = (),
         max_elapsed: timedelta | None = None,
         run_started: datetime | None = None,
@@ -95,8 +97,12 @@ class AttemptCounter(ClaimVerbs):
         :param level: where the caller runs.
         :param failed_try: the failed try, kept for whoever finishes the claim.
         :param clear_options: how to clear the run, kept for whoever finishes the claim.
+        :param own_hooks: whether the Dag has hooks of its own for endings. A sweeper does not have them, so a claim at
+            the level ``sweeper`` then leaves an ending to a callback of the Dag.
         :param skip: why this failure is not retried, as a code; empty if it is retried. A claim that would be won is
             then ``SKIPPED``, which is an ending.
+        :param leave: whether an ending is left to a Dag-level callback, which tells the hooks once the run has failed.
+            Nobody else tells them for a day. If the run succeeds instead, there is nothing to tell.
         :param delays: the delay before each attempt; the last one holds for all later attempts. A claim that is won
             then waits until its ``due_at``, when a sweeper takes it.
         :param max_elapsed: no attempt begins later than this after the budget's first failure.
@@ -117,7 +123,7 @@ class AttemptCounter(ClaimVerbs):
             "claim",
             dag_id,
             run_id,
-            lease=self._lifetimes.lease,
+            lease=self._lifetimes.left if leave else self._lifetimes.lease,
             claim_id=claim_id,
             generation=generation,
             max_attempts=max_attempts,
@@ -127,9 +133,10 @@ class AttemptCounter(ClaimVerbs):
             map_index=failed_try.map_index,
             ti_id=failed_try.ti_id,
             error=failed_try.error,
-            clear=",".join(sorted(clear_options)),
+            flags=flags_text(clear_options, own_hooks=own_hooks),
             takeover=1 if takeover else None,
             skip=skip or None,
+            leave=1 if leave else None,
             delays=[ms(delay) for delay in delays] or None,
             max_elapsed=ms(max_elapsed) if max_elapsed else None,
             run_started=ms_since_epoch(run_started),
