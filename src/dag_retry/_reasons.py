@@ -29,6 +29,14 @@ REASONS = {
     "replaced": Reason("Airflow has given the task a new try without a clear"),
     "withdrawn": Reason("the claimed failure was none"),
     "succeeded": Reason(""),
+    # A callback that claims nothing.
+    "task_retries_left": Reason("Airflow retries the task itself"),
+    "teardown": Reason("the failure of a teardown does not fail the run"),
+    "test": Reason("dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked"),
+    "restarting": Reason("the run was cleared meanwhile, and the task begins a new try"),
+    "left_to_dag_level": Reason("the Dag-level callback claims the failure, if the run fails"),
+    "unknown_try": Reason("Airflow does not tell the callback which try failed"),
+    "error": Reason("the callback failed before its claim: see its log", _CLEAR),
     # A claim that was lost.
     "stale": Reason("the failure is of an earlier generation"),
     # Every attempt is used.

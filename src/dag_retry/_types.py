@@ -43,7 +43,7 @@ class Status(str, Enum):
     SKIPPED = "skipped"
     """The failure is not retried. The reason is a code."""
     UNCLAIMED = "unclaimed"
-    """The run failed, and no callback claimed that. The sweeper found the run."""
+    """No callback claimed the failure. In a record: the run failed, and a sweeper found it."""
 
 
 ClearOption = Literal["only_failed", "run_on_latest_version", "skip_if_newer_run"]
@@ -160,9 +160,19 @@ class RunRecord(NamedTuple):
 
 @exported
 class Outcome(NamedTuple):
-    """What became of a failure or a success; hooks find it as ``context["dag_retry"]``.
+    """What became of a failure or a success; hooks, and callbacks after ours, find it as ``context["dag_retry"]``.
 
-    :param status: ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``.
+    A hook is told ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``. After any failure
+    callback of ours its context holds an outcome too:
+
+    - If the callback won, how the run stands now; ``claimed`` if Airflow gave no clear answer.
+    - If it lost, how the run stands by its record, with the failed try of the record; the reason is ``stale`` or
+      ``already_…``. Another callback tells the hooks.
+    - If it claimed nothing, ``unclaimed`` and attempt 0. The reason says why: ``left_to_dag_level``,
+      ``task_retries_left``, ``teardown``, ``restarting``, ``unknown_try``, ``test``, or ``error`` if it raised.
+    - If the failure is not retried, ``skipped``. The hooks may be told later, once the run has failed.
+
+    :param status: how the run stands.
     :param reason: why, as a code.
     :param attempt: the attempt that begins, or the last that was made.
     :param max_attempts: the cap of the budget.
