@@ -94,13 +94,13 @@ class TestHooksThatFail:
         of_task, of_dag = ends(retry, stub, ending)
         with pytest.raises(RuntimeError, match="no mail today"):
             retry.on_failure(of_task)
-        assert (alerts.statuses, found(retry).untold) == ([], True)
+        assert (alerts.statuses, found(retry).acknowledged) == ([], False)
         stub.run_state = "failed"
         try:
             retry.on_failure(of_dag)
         except dag_retry.ApiRefused:
             assert ending == "blocked"
-        assert (alerts.statuses, found(retry).untold) == ([ending], False)
+        assert (alerts.statuses, found(retry).acknowledged) == ([ending], True)
 
     @pytest.mark.parametrize("ending", ENDINGS)
     def test_at_both_levels_leave_the_ending_untold(
@@ -116,7 +116,7 @@ class TestHooksThatFail:
         lapse(client)
         assert Sweeper(client).sweep() is not None
         record = found(retry)
-        assert (record.status.value, record.untold, record.level) == (ending, True, "dag")
+        assert (record.status.value, record.acknowledged, record.level) == (ending, False, "dag")
         assert client.zscore("{dag-retry}:v1:attention", "daily_load:run") is not None
         assert client.zscore("{dag-retry}:v1:active", "daily_load:run") > record.updated_at + 29 * DAY
         # A callback of the Dag that comes late still tells.
@@ -124,7 +124,7 @@ class TestHooksThatFail:
             retry.on_failure(of_dag)
         except dag_retry.ApiRefused:
             assert ending == "blocked"
-        assert (alerts.statuses, found(retry).untold) == ([ending], False)
+        assert (alerts.statuses, found(retry).acknowledged) == ([ending], True)
 
 
 class TestASweeper:
@@ -147,13 +147,17 @@ class TestASweeper:
         before_second = found(retry)
         sweeper.sweep()
         assert found(retry) == before_second
-        assert (before_second.status, before_second.level, before_second.untold) == (Status.BLOCKED, "sweeper", True)
+        assert (before_second.status, before_second.level, before_second.acknowledged) == (
+            Status.BLOCKED,
+            "sweeper",
+            False,
+        )
         assert "its Dag has hooks of its own, and a sweeper does not have them" in caplog.text
         assert alerts.told == []
         # A Dag-level callback that comes later tells at once.
         with pytest.raises(dag_retry.ApiRefused):
             retry.on_failure(dag_failed() if again == "dag" else task_failed())
-        assert (alerts.statuses, found(retry).untold) == (["blocked"], False)
+        assert (alerts.statuses, found(retry).acknowledged) == (["blocked"], True)
 
     def test_tells_by_the_hooks_of_the_section(self, stub: StubApi, client: Any) -> None:
         alerts = Alerts()
@@ -163,20 +167,20 @@ class TestASweeper:
         client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
         stub.run_state, stub.faults = "failed", [None] + [before(403)] * 9
         Sweeper(client).sweep()
-        assert (found(retry).status, found(retry).untold, alerts.told) == (Status.BLOCKED, False, [])
+        assert (found(retry).status, found(retry).acknowledged, alerts.told) == (Status.BLOCKED, True, [])
 
     def test_acknowledges_what_needs_no_human(self, stub: StubApi, client: Any) -> None:
         retry = self.waits(Alerts(), client)
         stub.run_state = "success"
         Sweeper(client).sweep()
-        assert (found(retry).reason, found(retry).untold) == ("settled_by_hand", False)
+        assert (found(retry).reason, found(retry).acknowledged) == ("settled_by_hand", True)
 
     def test_claims_a_failed_run_with_the_flag_of_its_record(self, counter: AttemptCounter, client: Any) -> None:
         claim(counter, 0, own_hooks=True)
         assert record(counter).own_hooks
         ended = claim(counter, 1, 1, own_hooks=True, level="sweeper")
         assert (told(ended), ended.own_hooks) == (("exhausted", "max_attempts", 1), True)
-        assert record(counter).untold
+        assert not record(counter).acknowledged
         # The sweeper keeps nobody off.
         assert told(claim(counter, 1, 1, level="dag")) == ("exhausted", "max_attempts", 1)
 
@@ -243,12 +247,12 @@ class TestLeft:
         outcome = self.failed(dag, context())["dag_retry"]
         assert (outcome.status, outcome.reason, alerts.told) == (Status.SKIPPED, outcome.reason, [])
         left = found(retry)
-        assert (left.status, left.untold, left.level) == (Status.SKIPPED, True, "")
+        assert (left.status, left.acknowledged, left.level) == (Status.SKIPPED, False, "")
         assert left.due_at - left.updated_at == DAY
         self.failed(dag, context())
         assert (alerts.told, found(retry).lost) == ([], 1)
         retry.on_failure(dag_failed(reason=reason) | {"dag": dag})
-        assert (alerts.statuses, found(retry).untold) == (["skipped"], False)
+        assert (alerts.statuses, found(retry).acknowledged) == (["skipped"], True)
         assert alerts.told[0].failed_try.task_id == "optional"
 
     def test_is_no_alarm_if_the_run_succeeds(self, alerts: Alerts, client: Any) -> None:
@@ -256,7 +260,7 @@ class TestLeft:
         self.failed(pipeline(retry, "dag"), task_failed())
         retry.on_success(dag_succeeded())
         assert (found(retry).status, found(retry).reason) == (Status.SKIPPED, "run_succeeded")
-        assert (found(retry).untold, alerts.told) == (False, [])
+        assert (found(retry).acknowledged, alerts.told) == (True, [])
         assert client.zcard("{dag-retry}:v1:attention") == 0
 
     def test_is_told_by_a_sweeper_a_day_later(self, client: Any, stub: StubApi) -> None:
@@ -266,7 +270,7 @@ class TestLeft:
         lapse(client)
         client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
         Sweeper(client).sweep()
-        assert (found(retry).status, found(retry).untold) == (Status.SKIPPED, False)
+        assert (found(retry).status, found(retry).acknowledged) == (Status.SKIPPED, True)
 
 
 class TestOutcomes:

@@ -173,6 +173,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
             "acknowledge": lambda client: AttemptCounter(client).acknowledge(CLAIM),
             "hasten": lambda client: Interventions(client).hasten("d", "r"),
             "cancel": lambda client: Interventions(client).cancel("d", "r"),
+            "retry": lambda client: Interventions(client).retry("d", "r"),
             "reset": lambda client: Interventions(client).reset("d", "r"),
             "take": lambda client: DueRuns(client).take("d", "r", holder="s:1"),
         }.items()

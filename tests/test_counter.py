@@ -318,7 +318,7 @@ class TestSucceed:
             assert record(counter) == before
         else:
             found = record(counter)
-            assert (found.status, found.reason, found.untold) == (Status.SKIPPED, "run_succeeded", False)
+            assert (found.status, found.reason, found.acknowledged) == (Status.SKIPPED, "run_succeeded", True)
         # A person clears the run, and it succeeds.
         ended = counter.succeed(*RUN, generation=2)
         assert ended is not None

@@ -380,7 +380,6 @@ class Rules(RuleBasedStateMachine):
                 model.status, model.generation, model.base, model.attempt, model.lost
             )  # fmt: skip
             assert (record.due_at != 0) == model.open
-            assert record.untold == (model.open and model.told)
             active = self.client.zscore(KEYS.index("active"), ":".join(RUN))
             expires = record.updated_at + timedelta(days=30) // timedelta(milliseconds=1)
             assert not model.open or active == (expires if model.awaits_own_hooks else record.due_at)

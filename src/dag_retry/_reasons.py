@@ -74,6 +74,7 @@ REASONS = {
     ),
     "newer_run_succeeded": Reason("a newer run of the Dag has succeeded (skip_if_newer_run)"),
     "cancelled": Reason("a person cancelled the retry"),
+    "by_hand": Reason("a person cleared the run by the command line"),
     # The run can't be cleared now. A sweeper takes it later.
     "dag_paused": Reason(
         "the Dag is paused, and Airflow runs nothing of it", "Unpause the Dag. Then a sweeper clears the run."

@@ -152,18 +152,13 @@ class RunRecord(NamedTuple):
         """Whether nobody need look at the run: its clear was confirmed, or the hooks were told of its ending."""
         return self.due_at == 0
 
-    @property
-    def untold(self) -> bool:
-        """Whether the hooks were not told of the run's ending. Until ``due_at`` a holder may be about to tell them."""
-        return self.due_at != 0 and self.status in (Status.EXHAUSTED, Status.BLOCKED, Status.SKIPPED)
-
 
 @exported
 class Outcome(NamedTuple):
     """What became of a failure or a success; hooks, and callbacks after ours, find it as ``context["dag_retry"]``.
 
-    A hook is told ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``. After any failure
-    callback of ours its context holds an outcome too:
+    A hook is told ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``. After any
+    failure callback of ours its context holds an outcome too:
 
     - If the callback won, how the run stands now; ``claimed`` if Airflow gave no clear answer.
     - If it lost, how the run stands by its record, with the failed try of the record; the reason is ``stale`` or
