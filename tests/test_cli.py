@@ -353,8 +353,7 @@ def test_the_sweeper_masks_secrets(
     done = subprocess.run(
         [*COMMAND, "sweep", "--once"], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
-    assert "RuntimeError: ['redis://default:***@" in done.stderr
-    assert "'***']" in done.stderr
+    assert "RuntimeError: ['***', '***']" in done.stderr
     assert not [secret for secret in ("hunter2", "s3cret") if secret in done.stdout + done.stderr]
 
 
