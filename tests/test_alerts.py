@@ -17,6 +17,8 @@ from pytest_httpserver import HTTPServer
 
 import dag_retry
 from dag_retry import AttemptCounter, Claim, DagRetry, FailedTry, Outcome, RunRecord, Status, Verdict
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.session import Airflow
 from dag_retry._callback.note import line_of, revise_note
 from dag_retry._redis.due import DueRuns
 from dag_retry._redis.interventions import Interventions
@@ -86,6 +88,10 @@ def lapse(client: Any) -> None:
     client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", "1")
 
 
+def sweeper(client: Any) -> Sweeper:
+    return Sweeper(client, Airflow(Deadline(15)))
+
+
 class TestHooksThatFail:
     @pytest.mark.parametrize("ending", ENDINGS)
     def test_at_the_task_level_are_told_by_the_dag_level(self, stub: StubApi, ending: str) -> None:
@@ -114,7 +120,7 @@ class TestHooksThatFail:
                 retry.on_failure(context)
             stub.run_state = "failed"
         lapse(client)
-        assert Sweeper(client).sweep() is not None
+        assert sweeper(client).sweep() is not None
         record = found(retry)
         assert (record.status.value, record.acknowledged, record.level) == (ending, False, "dag")
         assert client.zscore("{dag-retry}:v1:attention", "daily_load:run") is not None
@@ -142,10 +148,10 @@ class TestASweeper:
         alerts = Alerts()
         retry = self.waits(alerts, client)
         stub.run_state, stub.faults = "failed", [None] + [before(403)] * 9
-        sweeper = Sweeper(client)
-        sweeper.sweep()
+        again_and_again = sweeper(client)
+        again_and_again.sweep()
         before_second = found(retry)
-        sweeper.sweep()
+        again_and_again.sweep()
         assert found(retry) == before_second
         assert (before_second.status, before_second.level, before_second.acknowledged) == (
             Status.BLOCKED,
@@ -166,13 +172,13 @@ class TestASweeper:
         lapse(client)
         client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
         stub.run_state, stub.faults = "failed", [None] + [before(403)] * 9
-        Sweeper(client).sweep()
+        sweeper(client).sweep()
         assert (found(retry).status, found(retry).acknowledged, alerts.told) == (Status.BLOCKED, True, [])
 
     def test_acknowledges_what_needs_no_human(self, stub: StubApi, client: Any) -> None:
         retry = self.waits(Alerts(), client)
         stub.run_state = "success"
-        Sweeper(client).sweep()
+        sweeper(client).sweep()
         assert (found(retry).reason, found(retry).acknowledged) == ("settled_by_hand", True)
 
     def test_claims_a_failed_run_with_the_flag_of_its_record(self, counter: AttemptCounter, client: Any) -> None:
@@ -232,7 +238,8 @@ class TestLeft:
     def failed(self, dag: DAG, context: dict[str, Any]) -> dict[str, Any]:
         context |= {"dag": dag, "task": dag.get_task("optional"), "exception": AirflowFailException("no use")}
         context["ti"].task_id = "optional"
-        for callback in dag.get_task("optional").on_failure_callback:
+        callbacks: Any = dag.get_task("optional").on_failure_callback
+        for callback in callbacks:
             callback(context)
         return context
 
@@ -269,7 +276,7 @@ class TestLeft:
         assert DueRuns(client).read()[0] == []
         lapse(client)
         client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
-        Sweeper(client).sweep()
+        sweeper(client).sweep()
         assert (found(retry).status, found(retry).acknowledged) == (Status.SKIPPED, True)
 
 
