@@ -24,6 +24,8 @@ end
 if record.status ~= 'claimed' then
   return 0
 end
+-- A holder that does not have the hooks leaves the ending to whoever has them.
+local lease = has_hooks(record.level, record.flags) and args.lease or 0
 save(status, {'status', status, 'reason', args.reason, 'attempt', args.attempt or record.attempt, 'due_at',
-  numeral(now + args.lease)})
+  numeral(now + lease)})
 return 1

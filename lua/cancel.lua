@@ -13,7 +13,7 @@ if not record then
   -- Nobody knows the generation of the run. The next failure, of whichever generation, loses its claim.
   save('skipped', {'status', 'skipped', 'reason', 'cancelled', 'attempt', '0', 'max_attempts', '0', 'generation', '-1',
     'base', '0', 'lost', '0', 'claim_id', '', 'level', '', 'task_id', '', 'map_index', '-1', 'ti_id', '', 'error', '',
-    'clear', '', 'run_started', '0', 'budget_at', numeral(now), 'due_at', '0'})
+    'flags', '', 'run_started', '0', 'budget_at', numeral(now), 'due_at', '0'})
   return 1
 end
 if record.status == 'skipped' and record.reason == 'cancelled' then

@@ -11,7 +11,8 @@
 --   map_index
 --   ti_id
 --   error              the exception's type, '' where unknown
---   clear              how to clear the run, kept with the claim: flags with commas between them
+--   flags              kept with the claim, with commas between them: how to clear the run, and own_hooks if the Dag has
+--                      hooks of its own, which no sweeper has
 --   takeover           '1' if every task of the run has ended, so that a holder at the task level is dead, and this
 --                      failed try is the last word. Default: a holder may be alive
 --   on_missing_record  what counts if the run has no record: as many attempts as another counter holds, or
@@ -21,12 +22,14 @@
 --                      run without a record never failed, and no clear counts. Default: unknown
 --   on_manual_clear    'keep' if a clear by hand after an ending goes on with the budget. Default: it begins a new one
 --   skip               why this failure is not retried, as a code. Default: the failure is retried
+--   leave              '1' if an ending is left to a Dag-level callback, which tells the hooks once the run has failed. The
+--                      lease is how long nobody else tells them. Default: the caller tells them
 --   max_elapsed        ms after the first failure of the budget; no attempt begins later. Default: no limit
 --   delays             an array of ms before each attempt; the last holds for all later attempts. Default: none
 --
--- Returns one JSON object with verdict, reason, attempt, max_attempts, base, task_id, map_index, ti_id, error, clear, due_at.
--- Numbers are numerals. The failed try and clear are those kept with the claim. due_at is when to clear the run (ms), '0'
--- for at once. Verdict and reason:
+-- Returns one JSON object with verdict, reason, attempt, max_attempts, base, task_id, map_index, ti_id, error, flags, status,
+-- due_at. Numbers are numerals. The failed try and flags are those kept with the claim. Status is the record's, if the claim
+-- was lost. due_at is when to clear the run (ms), '0' for at once. Verdict and reason:
 --   'won'        'claimed'             clear the run, then confirm; if there is a due_at, a sweeper clears the run then
 --   'won'        'fresh_budget'        the same, as the first attempt after a person cleared an ended run
 --   'won'        'taken_over'          finish the claim of a dead holder: renew, clear, confirm
@@ -50,7 +53,8 @@ local delays = args.delays or {}
 local function answer(verdict, reason)
   return cjson.encode({verdict = verdict, reason = reason, attempt = record.attempt, max_attempts = record.max_attempts,
     base = record.base, task_id = record.task_id, map_index = record.map_index, ti_id = record.ti_id, error = record.error,
-    clear = record.clear, due_at = record.status == 'waiting' and record.due_at or '0'})
+    flags = record.flags, status = verdict == 'lost' and record.status or nil,
+    due_at = record.status == 'waiting' and record.due_at or '0'})
 end
 
 -- Counts a callback that lost in the record. Only the first few of a generation have an event of their own. Thousands of
@@ -109,7 +113,7 @@ if known then
   local current = tonumber(record.generation)
   if current < 0 then -- rule: cancelled in advance
     save(nil, {'generation', args.generation, 'max_attempts', args.max_attempts, 'level', args.level, 'task_id',
-      args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error, 'clear', args.clear,
+      args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error, 'flags', args.flags,
       'run_started', args.run_started or '0'})
     current = generation
   end
@@ -121,13 +125,15 @@ if known then
     local finished = record.due_at == '0' -- rule: a told ending is at rest
     local dead = args.takeover == '1' and record.status ~= 'waiting' -- rule: no death ends a delay
     dead = dead and record.level == 'task' -- rule: only a task's holder is dead
+    local left = record.level == '' and args.level == 'dag' -- rule: what is left is told by the Dag level
     local due = now >= tonumber(record.due_at) -- rule: a lease lasts
-    if finished or not (dead or due) then -- rule: one winner
+    if finished or args.leave or not (dead or left or due) then -- rule: one winner
       return lose('already_' .. record.status)
     end
     -- The tries of the first holder may be gone: a scheduler that resets orphaned tasks gives them others, without a clear.
-    -- For a deadlock Airflow names any task, even one that succeeded.
-    if args.takeover == '1' and args.error ~= 'all_tasks_deadlocked' then
+    -- For a deadlock Airflow names any task, even one that succeeded. An ending is told of the try that was claimed.
+    local ended = record.status == 'exhausted' or record.status == 'skipped'
+    if args.takeover == '1' and args.error ~= 'all_tasks_deadlocked' and not ended then
       save(nil, {'task_id', args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id})
     end
     return answer(take_over(args.level), record.reason)
@@ -155,6 +161,7 @@ else
     base, reason = tonumber(record.generation) + 1, 'fresh_budget' -- rule: the clear begins the budget
   else
     base, attempt, budget_at = tonumber(record.base), tonumber(record.attempt), tonumber(record.budget_at)
+    base = base < 0 and generation or base -- rule: a reset begins with the next claim
   end
 end
 
@@ -177,9 +184,14 @@ if verdict == 'won' then
 else
   attempt = math.max(attempt, math.min(used, max_attempts))
 end
-local due_at = numeral(now + (status == 'waiting' and delay or args.lease)) -- rule: untold is told again
+-- A holder that does not have the hooks leaves an ending to whoever has them.
+local lease = (verdict == 'won' or has_hooks(args.level, args.flags)) and args.lease or 0
+local due_at = numeral(now + (status == 'waiting' and delay or lease)) -- rule: untold is told again
+-- Nobody holds what is left. The event has the level of this callback.
+local left = args.leave and verdict ~= 'won'
 save(verdict, {'status', status, 'reason', reason, 'attempt', numeral(attempt), 'max_attempts', args.max_attempts,
-  'generation', args.generation, 'base', numeral(base), 'lost', '0', 'claim_id', claim_id, 'level', args.level,
-  'task_id', args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error, 'clear', args.clear,
-  'run_started', args.run_started or '0', 'budget_at', numeral(budget_at), 'due_at', due_at})
+  'generation', args.generation, 'base', numeral(base), 'lost', '0', 'claim_id', claim_id, 'level',
+  left and '' or args.level, 'task_id', args.task_id, 'map_index', args.map_index, 'ti_id', args.ti_id, 'error', args.error,
+  'flags', args.flags, 'run_started', args.run_started or '0', 'budget_at', numeral(budget_at), 'due_at', due_at},
+  {level = args.level})
 return answer(verdict, reason) -- rule: an ending is kept

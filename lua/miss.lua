@@ -24,9 +24,9 @@ if record then
   -- This is the least that the generation can be. A person may have cleared the run more than once since.
   generation = tonumber(record.generation) + 1
 end
-local known = record or {base = '0', attempt = '0', max_attempts = '0', budget_at = numeral(now)}
+local known = record or {base = '0', attempt = '0', max_attempts = '0', flags = '', budget_at = numeral(now)}
 save('unclaimed', {'status', 'unclaimed', 'reason', 'no_callback', 'attempt', known.attempt, 'max_attempts',
   known.max_attempts, 'generation', numeral(generation), 'base', known.base, 'lost', '0', 'claim_id', '', 'level',
-  'sweeper', 'task_id', '', 'map_index', '-1', 'ti_id', '', 'error', '', 'clear', '', 'run_started',
-  args.run_started or '0', 'budget_at', known.budget_at, 'due_at', '0'})
+  'sweeper', 'task_id', '', 'map_index', '-1', 'ti_id', '', 'error', '', 'flags', known.flags,
+  'run_started', args.run_started or '0', 'budget_at', known.budget_at, 'due_at', '0'})
 return 1

@@ -110,13 +110,26 @@ local function needs_human()
   return ATTENTION[record.status] and not SETTLED[record.reason] and record.generation ~= '-1'
 end
 
--- Returns when somebody must look at the run: at due_at, or, while the run is retrying, when Redis will forget the record
--- (after `left` ms). Returns nil for a run that has ended, and whose hooks were told.
+-- Returns whether a holder at this level has the hooks. Where the Dag has hooks of its own, a sweeper has not.
+local function has_hooks(level, flags)
+  return level ~= 'sweeper' or not string.find(',' .. (flags or '') .. ',', ',own_hooks,', 1, true)
+end
+
+local TOLD = {exhausted = true, blocked = true, skipped = true}
+
+-- Returns whether the run has an ending of which its hooks were not told, and no sweeper has these hooks.
+local function awaits_own_hooks()
+  return TOLD[record.status] and record.due_at ~= '0' and not has_hooks('sweeper', record.flags)
+end
+
+-- Returns when somebody must look at the run: at due_at, or when Redis will forget the record (after `left` ms), while the
+-- run is retrying or awaits the Dag's own hooks. Returns nil for a run that has ended, and whose hooks were told.
 local function look_at(left)
-  if record.due_at ~= '0' then
+  local awaits = awaits_own_hooks()
+  if record.due_at ~= '0' and not awaits then
     return record.due_at
   end
-  return record.status == 'retrying' and numeral(now + left) or nil
+  return (awaits or record.status == 'retrying') and numeral(now + left) or nil
 end
 
 -- Changes fields of the record, given as {field, value, ...}, and emits an event, if one is given. The event has the

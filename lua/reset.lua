@@ -17,6 +17,10 @@ local to_come = record.status == 'waiting' or record.status == 'claimed'
 -- the line of that clear in Airflow's audit log would say that Redis had forgotten attempts.
 local cleared = record.status == 'retrying' or record.status == 'claimed'
 local base = numeral(tonumber(record.generation) + (cleared and 2 or 1))
+if record.status == 'unclaimed' then
+  -- Nobody knows the generation of an unclaimed failure. The budget begins with the generation of the next claim.
+  base = '-1'
+end
 local attempt = to_come and '1' or '0'
 if record.base ~= base or record.attempt ~= attempt then
   save('reset', {'base', base, 'attempt', attempt, 'budget_at', numeral(now)})

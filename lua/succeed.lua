@@ -1,7 +1,7 @@
 -- succeed: records that the run succeeded. The record is kept, so that late callbacks lose.
 --
--- A run may succeed although a task of it failed. If nobody has cleared the run since that failure, nothing has recovered:
--- a clear that was to come is none any more, and an ending stays what it is.
+-- A run may succeed although a task of it failed. If nobody has cleared the run since that failure, nothing has recovered.
+-- What was to come comes no more: a clear, or the telling of an ending. An ending that was told stays what it is.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
@@ -32,7 +32,7 @@ if record.status == 'succeeded' then
     save(nil, {'generation', generation_text, 'run_started', started})
     return {}
   end
-elseif uncleared and (record.status == 'waiting' or record.status == 'claimed' or record.reason == 'cancelled') then
+elseif uncleared and (record.due_at ~= '0' or record.reason == 'cancelled') then -- rule: a success needs no alarm
   save('skipped', {'status', 'skipped', 'reason', 'run_succeeded', 'generation', generation_text, 'run_started', started,
     'claim_id', '', 'due_at', '0'}, {level = 'dag'})
   return {}

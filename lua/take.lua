@@ -1,5 +1,5 @@
 -- take: a sweeper takes a run that is due. Its delay is over, or its holder is dead, or its hooks were not told of its
--- ending.
+-- ending. An ending that only a Dag's own hooks are to be told of is for a callback of that Dag.
 --
 -- KEYS, and what every verb takes: record.lua.
 -- ARGV[1], a JSON object, besides:
@@ -20,7 +20,7 @@ local due_at = tonumber(record.due_at) or 0
 local verdict
 if record.claim_id == args.claim_id then
   verdict = (record.status == 'exhausted' or record.status == 'skipped') and record.status or 'won'
-elseif due_at > 0 and now >= due_at then -- rule: what is due is taken by one
+elseif due_at > 0 and now >= due_at and not awaits_own_hooks() then -- rule: what is due is taken by one
   verdict = take_over('sweeper')
 else
   -- An index with a wrong score would offer this run for ever, so the score is corrected. A record without a TTL is not

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,9 +195,9 @@ class TestHealth:
     def test_the_way_is_broken(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
         wait(counter)
         since = Overview(client).now() - 12 * 60_000
-        beat(client, fault="http_401", fault_text="GET [red]x[/red] was answered 401", fault_at=since)
+        beat(client, fault="login", fault_text="GET [red]x[/red] was answered 401", fault_at=since)
         first, *_ = run("list")[1].splitlines()
-        assert first.startswith("Airflow's API has been unusable for 12 min (http_401): GET [red]x[/red] was answered")
+        assert first.startswith("Airflow's API has been unusable for 12 min (login): GET [red]x[/red] was answered")
         assert "1 run waits" in first
         assert "api_token" in run("list")[1]
         health = ask("list")["health"]
@@ -386,6 +389,18 @@ class TestRetry:
         assert ask("retry", "daily_load", "run", "--force")["answer"] == "cleared"
         assert stub.clears == 1
 
+    def test_the_events_say_who_cleared(self, run: Any, counter: AttemptCounter, stub: StubApi, client: Any) -> None:
+        exhaust(counter)
+        before_it = counter.read("daily_load", "run")
+        stub.run_state = "success"
+        assert run("retry", "daily_load", "run")[0] == 1
+        assert client.xrevrange(KEYS.events(), count=1)[0][1]["event"] == "exhausted"
+        assert run("retry", "daily_load", "run", "--force")[0] == 0
+        event = client.xrevrange(KEYS.events(), count=1)[0][1]
+        who = f"{getpass.getuser()}@{socket.gethostname()}"
+        assert (event["event"], event["reason"], event["level"], event["holder"]) == ("retried", "by_hand", "", who)
+        assert counter.read("daily_load", "run") == before_it
+
     def test_a_state_that_no_path_can_ask_for(self, run: Any, counter: AttemptCounter, stub: StubApi) -> None:
         stub.run_id = "a/b"
         exhaust(counter, "a/b")
@@ -402,6 +417,31 @@ class TestRetry:
         code, _, errors = run("retry", "daily_load", "run")
         assert code == 4
         assert str(status) in errors
+
+
+def test_the_sweeper_masks_secrets(
+    redis_url: str, counter: AttemptCounter, stub: StubApi, tmp_path: Path, client: Any
+) -> None:
+    """A hook fails, and its traceback holds what it knew."""
+    (tmp_path / "our_alerts.py").write_text(
+        "import os\ndef page(context): raise RuntimeError(str([os.environ[f'AIRFLOW__DAG_RETRY__{name}'] for name in "
+        "('REDIS_URL', 'API_PASSWORD')]))"
+    )
+    counter.confirm(fail(counter))
+    fail(counter, generation=1)
+    client.hset(KEYS.run("daily_load", "run"), "due_at", "1")
+    client.zadd(KEYS.index("active"), {"daily_load:run": 1})
+    environment = os.environ | {
+        # Redis's default user takes any password.
+        "AIRFLOW__DAG_RETRY__REDIS_URL": redis_url.replace("redis://", "redis://default:hunter2-of-redis@"),
+        "AIRFLOW__DAG_RETRY__ON_EXHAUSTED": "our_alerts:page",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    done = subprocess.run(
+        [*COMMAND, "sweep", "--once"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "RuntimeError: ['***', '***']" in done.stderr
+    assert not [secret for secret in ("hunter2", "s3cret") if secret in done.stdout + done.stderr]
 
 
 class TestResetAndCancel:

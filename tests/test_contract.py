@@ -141,8 +141,9 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda client: AttemptCounter(client).claim("d", "r", generation=0, max_attempts=1),
         lambda client: AttemptCounter(client).claim(
             "d", "r", generation=0, max_attempts=1, claim_id="one", holder="w:1", takeover=True, level="dag",
-            failed_try=FailedTry("t", 1, "i", "E"), clear_options=["only_failed"], skip="disabled",
-            delays=[timedelta(seconds=1)], max_elapsed=timedelta(hours=1), run_after=datetime.now(timezone.utc),
+            failed_try=FailedTry("t", 1, "i", "E"), clear_options=["only_failed"], own_hooks=True, skip="disabled",
+            leave=True, delays=[timedelta(seconds=1)], max_elapsed=timedelta(hours=1),
+            run_after=datetime.now(timezone.utc),
             run_started=datetime.now(timezone.utc), on_missing_record="start_fresh", on_manual_clear="keep",
         ),
     ),
@@ -172,6 +173,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
             "acknowledge": lambda client: AttemptCounter(client).acknowledge(CLAIM),
             "hasten": lambda client: Interventions(client).hasten("d", "r"),
             "cancel": lambda client: Interventions(client).cancel("d", "r"),
+            "retry": lambda client: Interventions(client).retry("d", "r"),
             "reset": lambda client: Interventions(client).reset("d", "r"),
             "take": lambda client: DueRuns(client).take("d", "r", holder="s:1"),
         }.items()
@@ -253,9 +255,9 @@ def test_answers_of_claim() -> None:
 
 def test_fields_of_claims_answer() -> None:
     header, body = parts(LUA / "claim.lua")
-    found = re.search(r"(?s)^Returns one JSON object with ([\w, ]+)\.", header[header.index("Returns one") :])
+    found = re.search(r"(?s)^Returns one JSON object with ([\w,\s]+)\.", header[header.index("Returns one") :])
     assert found
-    assert re.findall(r"\b(\w+) = ", function(body, "answer")) == found.group(1).split(", ")
+    assert re.findall(r"\b(\w+) = ", function(body, "answer")) == re.split(r",\s+", found.group(1))
     assert "return cjson.encode({" in function(body, "answer")
     assert "  return answer('lost', reason)\n" in function(body, "lose")
     for name in ("answer", "lose", "has_remembered", "of_deleted_run"):
@@ -300,7 +302,7 @@ def test_rights_tries_what_the_verbs_call() -> None:
     } == OPTIONAL
 
 
-WAY = ("login", "http_401", "tls", "redirect", "not_airflow", "config", "connection", "api_away")
+WAY = ("login", "tls", "redirect", "not_airflow", "config", "connection", "api_away")
 
 
 @pytest.mark.parametrize("code", [*WAY, "unanswered", "clear_in_progress", "http_500", "http_503"])

@@ -284,7 +284,7 @@ class TestSweeper:
         assert "1 run waits" in doctor.only("sweeper")["found"]
 
     @pytest.mark.parametrize(
-        ("fault", "remedy"), [("http_401", "api_token"), ("tls", "api_ca_file"), ("api_away", "API server runs")]
+        ("fault", "remedy"), [("login", "api_token"), ("tls", "api_ca_file"), ("api_away", "API server runs")]
     )
     def test_its_way_is_broken(self, doctor: Doctor, client: Any, fault: str, remedy: str) -> None:
         since = client.time()[0] * 1000 - 720_000

@@ -38,10 +38,20 @@ class Model:
     overdue: bool = False
     reason: str = ""
     """Where it decides something: of `waiting` and `skipped`."""
+    own_hooks: bool = False
     lost: int = 0
     started: int = 0
     """When the run began, and its failed try with it; 0 if unknown."""
     tried: int = 0
+
+    @property
+    def told(self) -> bool:
+        """Whether the status is an ending that hooks are told of."""
+        return self.status in ("exhausted", "blocked", "skipped")
+
+    @property
+    def awaits_own_hooks(self) -> bool:
+        return self.open and self.told and self.own_hooks
 
     @property
     def settled(self) -> bool:
@@ -78,14 +88,15 @@ class Rules(RuleBasedStateMachine):
         back=st.integers(0, 2),
         takeover=st.booleans(),
         level=st.sampled_from(["task", "dag", "sweeper"]),
-        how=st.sampled_from(["at once", "at once", "delayed", "skipped"]),
+        how=st.sampled_from(["at once", "at once", "delayed", "skipped", "left"]),
+        own_hooks=st.booleans(),
     )
-    def claim(self, back: int, takeover: bool, level: Any, how: str) -> Any:
+    def claim(self, back: int, takeover: bool, level: Any, how: str, own_hooks: bool) -> Any:
         place = max(0, len(self.generations) - 1 - back)
         generation = self.generations[place]
         self.number += 1
         claim_id = str(self.number)
-        expected = self.expect(place, takeover, level, claim_id, how)
+        expected = self.expect(place, takeover, level, claim_id, how, own_hooks)
         answer = self.counter.claim(
             *RUN,
             generation=generation,
@@ -96,7 +107,9 @@ class Rules(RuleBasedStateMachine):
             failed_try=FailedTry("t", -1, f"{place:08x}-0000-7000-8000-000000000000"),
             run_started=moment(place),
             delays=[timedelta(hours=1)] if how == "delayed" else [],
-            skip="disabled" if how == "skipped" else "",
+            skip="disabled" if how in ("skipped", "left") else "",
+            leave=how == "left",
+            own_hooks=own_hooks,
         )
         assert (answer.verdict.value, answer.attempt) == expected
         if answer.verdict is not Verdict.LOST:
@@ -105,29 +118,36 @@ class Rules(RuleBasedStateMachine):
         self.model.lost += 1
         return multiple()
 
-    def expect(self, place: int, takeover: bool, level: str, claim_id: str, how: str) -> tuple[str, int]:
+    def expect(
+        self, place: int, takeover: bool, level: str, claim_id: str, how: str, own_hooks: bool
+    ) -> tuple[str, int]:
         model, generation, began = self.model, self.generations[place], place + 1
         if model and 0 < model.started < began > model.tried and generation <= model.generation:
             model = None  # of another run
         if model and model.generation < 0:
             model.generation, model.level, model.started, model.tried = generation, level, began, began
+            model.own_hooks = own_hooks
         if model and generation < model.generation:
             return ("lost", model.attempt)
         if model and generation == model.generation and model.status != "unclaimed":
             dead = takeover and model.level == "task" and model.status != "waiting"
-            if not model.open or not (model.overdue or dead):
+            left = model.level == "" and level == "dag"
+            if not model.open or how == "left" or not (model.overdue or dead or left):
                 return ("lost", model.attempt)
             return (self.taken(model, level, claim_id), model.attempt)
         base, attempt = (model.base, model.attempt) if model else (0, 0)
         if model and model.status in ENDINGS and not (model.status == "blocked" and model.open):
             base, attempt = model.generation + 1, 0
+        base = generation if base < 0 else base
         used = max(attempt, generation - base)
-        if used < self.cap and how != "skipped":
+        if used < self.cap and how not in ("skipped", "left"):
             status, attempt = "waiting" if how == "delayed" else "claimed", used + 1
         else:
             status, attempt = "exhausted" if used >= self.cap else "skipped", max(attempt, min(used, self.cap))
         reason = {"skipped": "disabled", "waiting": "claimed"}.get(status, "")
-        self.model = Model(status, generation, base, attempt, claim_id, level, True, reason=reason)
+        level = "" if how == "left" else level
+        self.model = Model(status, generation, base, attempt, claim_id, level, True, reason=reason, own_hooks=own_hooks)
+        self.model.overdue = level == "sweeper" and self.model.awaits_own_hooks
         self.model.started = self.model.tried = began
         return ("won" if status in ("waiting", "claimed") else status, attempt)
 
@@ -142,7 +162,7 @@ class Rules(RuleBasedStateMachine):
     @rule(target=claims)
     def take(self) -> Any:
         """A sweeper comes."""
-        due = [RUN] if self.model and self.model.overdue else []
+        due = [RUN] if self.model and self.model.overdue and not self.model.awaits_own_hooks else []
         assert self.due.read()[0] == due
         taken = self.due.take(*RUN, holder="sweeper")
         if not due:
@@ -164,7 +184,8 @@ class Rules(RuleBasedStateMachine):
             generation, base, attempt = (model.generation + 1, model.base, model.attempt) if model else (0, 0, 0)
             # Airflow may be further: a person may have cleared the run more than once.
             self.moves_on(max(self.generations[-1], generation))
-            self.model = Model("unclaimed", generation, base, attempt, "", "sweeper", open=False)
+            own_hooks = model.own_hooks if model else False
+            self.model = Model("unclaimed", generation, base, attempt, "", "sweeper", open=False, own_hooks=own_hooks)
 
     def holds(self, claim: Claim, *statuses: str) -> bool:
         return self.model is not None and self.model.claim_id == claim.claim_id and self.model.status in statuses
@@ -202,6 +223,10 @@ class Rules(RuleBasedStateMachine):
         if generation != self.generations[-1]:
             self.generations.append(generation)
 
+    def ends(self, model: Model) -> None:
+        """The holder tells the hooks; a sweeper leaves those of the Dag to whoever comes."""
+        model.overdue = model.level == "sweeper" and model.own_hooks
+
     @rule(claim=claims)
     def confirm_late(self, claim: Claim) -> None:
         if not self.holds(claim, "claimed"):
@@ -211,13 +236,15 @@ class Rules(RuleBasedStateMachine):
     def block(self, claim: Claim) -> None:
         assert self.counter.block(claim, reason="http_403") == self.holds(claim, "claimed", "blocked")
         if self.holds(claim, "claimed") and self.model:
-            self.model.status, self.model.overdue = "blocked", False
+            self.model.status = "blocked"
+            self.ends(self.model)
 
     @rule(claim=claims, reason=st.sampled_from(["backfill_ended", "settled_by_hand"]))
     def skip(self, claim: Claim, reason: str) -> None:
         assert self.counter.skip(claim, reason=reason) == self.holds(claim, "claimed", "skipped")
         if self.holds(claim, "claimed") and self.model:
-            self.model.status, self.model.reason, self.model.overdue = "skipped", reason, False
+            self.model.status, self.model.reason = "skipped", reason
+            self.ends(self.model)
 
     @rule(claim=claims)
     def exhaust(self, claim: Claim) -> None:
@@ -226,7 +253,8 @@ class Rules(RuleBasedStateMachine):
         found = self.counter.exhaust(claim, reason="audit_log", attempt=most)
         assert found == self.holds(claim, "claimed", "exhausted")
         if self.holds(claim, "claimed") and self.model:
-            self.model.status, self.model.attempt, self.model.overdue = "exhausted", most, False
+            self.model.status, self.model.attempt = "exhausted", most
+            self.ends(self.model)
 
     @rule(claim=claims, reason=st.sampled_from(["dag_paused", "needs_sweeper"]))
     def postpone(self, claim: Claim, reason: str) -> None:
@@ -256,7 +284,8 @@ class Rules(RuleBasedStateMachine):
             # A second ago: what has been due for longer than a record is kept, the scripts drop from the index.
             due_at = self.client.time()[0] * 1000 - 1000
             self.client.hset("{dag-retry}:v1:run:daily_load:run", "due_at", str(due_at))
-            self.client.zadd("{dag-retry}:v1:active", {"daily_load:run": due_at})
+            if not self.model.awaits_own_hooks:
+                self.client.zadd("{dag-retry}:v1:active", {"daily_load:run": due_at})
 
     @rule(back=st.integers(0, 1), known=st.booleans())
     def succeed(self, back: int, known: bool) -> None:
@@ -275,7 +304,7 @@ class Rules(RuleBasedStateMachine):
         uncleared = generation == model.generation or model.generation < 0
         if model.status == "succeeded":
             assert (ended is not None) == (generation == model.generation)
-        elif uncleared and (model.status in ("waiting", "claimed") or model.reason == "cancelled"):
+        elif uncleared and (model.open or model.reason == "cancelled"):
             assert ended is None
             model.status, model.reason, model.claim_id = "skipped", "run_succeeded", ""
         elif uncleared and model.status != "unclaimed":
@@ -321,6 +350,7 @@ class Rules(RuleBasedStateMachine):
         if model:
             to_come = model.status in ("waiting", "claimed") or (model.status == "blocked" and model.open)
             model.base = model.generation + (2 if model.status in ("claimed", "retrying") else 1)
+            model.base = -1 if model.status == "unclaimed" else model.base
             model.attempt = int(to_come)
 
     @rule()
@@ -350,7 +380,9 @@ class Rules(RuleBasedStateMachine):
                 model.status, model.generation, model.base, model.attempt, model.lost
             )  # fmt: skip
             assert (record.due_at != 0) == model.open
-            assert not model.open or self.client.zscore(KEYS.index("active"), ":".join(RUN)) == record.due_at
+            active = self.client.zscore(KEYS.index("active"), ":".join(RUN))
+            expires = record.updated_at + timedelta(days=30) // timedelta(milliseconds=1)
+            assert not model.open or active == (expires if model.awaits_own_hooks else record.due_at)
             assert record.attempt <= record.max_attempts
             assert record.run_started == (int(moment(model.started - 1).timestamp() * 1000) if model.started else 0)
 

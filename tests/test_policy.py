@@ -102,7 +102,7 @@ class TestDelays:
         "options",
         [
             {"delay": timedelta(days=31)},
-            {"delay": HOUR, "backoff": 10, "max_attempts": 30},
+            {"delay": HOUR, "backoff": 10, "max_attempts": 20},
             {"delay": S, "jitter": timedelta.max},
         ],
     )
@@ -282,6 +282,13 @@ class TestOverrides:
             of_run({"dag_retry": overrides})
         with pytest.raises(ConfigError, match=r"params\['dag_retry'\]"):
             of_run(None, {"dag_retry": overrides})
+
+    def test_above_the_limit_that_holds_by_default(self, put: Any) -> None:
+        assert DagRetry(max_attempts=20)
+        with pytest.raises(ConfigError, match="max_attempts is 25, and .*AIRFLOW__DAG_RETRY__MAX_ATTEMPTS_LIMIT.* 20"):
+            DagRetry(max_attempts=25)
+        put(max_attempts_limit="0")
+        assert DagRetry(max_attempts=25)
 
     def test_above_the_limit(self, put: Any) -> None:
         put(max_attempts_limit="4")

@@ -232,7 +232,7 @@ class TestHeartbeatTimeout:
         deploy(api_url=nowhere())
         retry.on_failure(heartbeat_timeout())
         assert "nothing to retry (unknown_try)" in caplog.text
-        assert "The Dag level claims" in caplog.text
+        assert "the Dag level, or a sweeper, claims a failure" in caplog.text
         assert client.keys() == []
 
 

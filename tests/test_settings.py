@@ -74,7 +74,7 @@ class TestSection:
         ("name", "text", "right"),
         [
             ("max_attempts", "0", "use a whole number of 1 or more, e.g. 3"),
-            ("max_attempts_limit", "-1", "use a whole number of 0 or more, e.g. 10"),
+            ("max_attempts_limit", "-1", "use a whole number of 0 or more, e.g. 20"),
             ("wait_replicas", "one", "use a whole number of 0 or more, e.g. 1"),
             ("backoff", "0.5", "use a number of 1 or more, e.g. 1"),
             ("backoff", "inf", "use a number of 1 or more"),

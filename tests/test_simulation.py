@@ -194,6 +194,8 @@ SWEPT: dict[str, tuple[int, int, Faults, dict[str, Any], dict[str, Any]]] = {
     "delays, a replica that lags": (1, 1, Faults(failover=1), {"delay": MINUTE}, {}),
     "delays, people clear": (1, 1, Faults(manual_clear=1), {"delay": MINUTE}, {}),
     "delays, the clock leaps": (1, 1, Faults(leap=1, sweep=1), {"delay": MINUTE}, {}),
+    "delays, hooks of the Dag": (2, 1, Faults(refused=1, kill=1), {"delay": MINUTE, "own_hooks": True}, {}),
+    "hooks of the Dag, Dag level killed": (2, 1, Faults(dag_kill=1, kill=1), {"own_hooks": True}, {}),
     "delays, level dag": (2, 2, Faults(kill=1), {"delay": MINUTE}, {"level": "dag"}),
     "no delays, task level alone, winners killed": (2, 2, Faults(kill=1), {}, {"level": "task"}),
     "no delays, Dag level killed": (2, 1, Faults(dag_kill=1, kill=1), {}, {}),
@@ -202,6 +204,7 @@ SWEPT: dict[str, tuple[int, int, Faults, dict[str, Any], dict[str, Any]]] = {
     "a hopeless task, delays": (2, 2, Faults(sweep=1), {"hopeless": [0], "delay": MINUTE}, {}),
     "a hopeless task, people clear": (2, 1, Faults(manual_clear=1), {"hopeless": [0]}, {}),
     "callbacks that never come": (2, 2, Faults(uncalled=1, miss=1, kill=1), {}, {}),
+    "callbacks that never come, a reset": (2, 2, Faults(uncalled=1, miss=1, reset=1, kill=1, duplicate=1), {}, {}),
     "callbacks that never come, late ones": (2, 1, Faults(uncalled=1, miss=1, duplicate=1, kill=1), {}, {}),
     "callbacks that never come, people clear": (1, 1, Faults(uncalled=1, miss=2, manual_clear=1, minute=1), {}, {}),
     "callbacks that never come, Redis forgets": (2, 1, Faults(uncalled=1, miss=1, loss=1, duplicate=1), {}, {}),
@@ -220,6 +223,11 @@ POLICIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no time to repeat": ({"repeats": False}, {}),
     "level dag": ({}, {"level": "dag"}),
     "level task": ({}, {"level": "task"}),
+    "level dag, a hopeless task": ({"hopeless": [0], "judges": True}, {"level": "dag"}),
+    "level dag, a hopeless task that is harmless": (
+        {"hopeless": [0], "judges": True},
+        {"level": "dag", "harmless": [0]},
+    ),
     "a clear by hand begins no budget": ({"on_manual_clear": "keep"}, {"keep": True}),
 }
 
@@ -235,7 +243,7 @@ def test_every_schedule_of_other_policies(policy: str, faults: Faults, scripts: 
 @pytest.mark.parametrize("way", NO_SUPERVISOR)
 @pytest.mark.parametrize("sweeps", [False, True])
 def test_random_schedules(sweeps: bool, way: Way, scripts: Scripts) -> None:
-    of_sweepers = {"uncalled", "sweep", "miss", "pause"}
+    of_sweepers = {"uncalled", "sweep", "miss", "reset", "pause"}
     # In a run made anew a clear by hand before the first failure counts; and see the limits.
     kinds = [name for name in Faults._fields if not name.startswith("gap") and (sweeps or name not in of_sweepers)]
     kinds = [name for name in kinds if name != "delete" and (way == "atomic" or name != "run_failed")]
@@ -337,6 +345,14 @@ SWEPT_RULES: dict[str, tuple[str, str, Faults, dict[str, Any], dict[str, Any]]] 
     "what is due is taken by one": (
         "what is due is taken by one", "elseif record.due_at ~= '0' then", Faults(sweep=2, kill=1, dag_kill=1), {},
         {"level": "task"}),
+    "a reset of an unclaimed run begins with the next claim": (
+        "a reset begins with the next claim", "", Faults(miss=1, reset=1, kill=2), {}, {}),
+    "what is left to the Dag level is told there": (
+        "what is left is told by the Dag level", "local left = false", Faults(),
+        {"hopeless": [0], "judges": True}, {"level": "dag", "sweeps": False}),
+    "a success needs no alarm": (
+        "a success needs no alarm", "elseif uncleared and record.reason == 'cancelled' then", Faults(success=1),
+        {"hopeless": [0], "judges": True}, {"level": "dag", "harmless": [0], "sweeps": False}),
 }  # fmt: skip
 
 MARK = re.compile(r"(?m)^.*-- rule: (.+)$")
@@ -445,7 +461,7 @@ def test_a_rule_of_the_scripts_taken_out_is_missed(rule: str, monkeypatch: pytes
 def test_a_rule_of_sweepers_taken_out_is_missed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, instead, faults, of_flow, of_airflow = SWEPT_RULES[rule]
     monkeypatch.setattr(Scripts, "_check", lambda *_: None)
-    airflow = Airflow(Flow(1, **of_flow), without(name, instead), sweeps=True, **of_airflow)
+    airflow = Airflow(Flow(1, **of_flow), without(name, instead), **({"sweeps": True} | of_airflow))
     assert f"{rule}: {broken(airflow, faults)}" in BROKEN
 
 

@@ -30,6 +30,17 @@ REASONS = {
     "replaced": Reason("Airflow has given the task a new try without a clear"),
     "withdrawn": Reason("the claimed failure was none"),
     "succeeded": Reason(""),
+    # A callback that claims nothing.
+    "task_retries_left": Reason("Airflow retries the task itself"),
+    "teardown": Reason("the failure of a teardown does not fail the run"),
+    "test": Reason("dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked"),
+    "restarting": Reason("the run was cleared meanwhile, and the task begins a new try"),
+    "unknown_try": Reason(
+        "Airflow did not say whether the task begins a new try: the Dag level, or a sweeper, claims a failure of the run"
+    ),
+    "left_to_dag_level": Reason("the Dag-level callback claims the failure, if the run fails"),
+    "unknown_try": Reason("Airflow does not tell the callback which try failed"),
+    "error": Reason("the callback failed before its claim: see its log", _CLEAR),
     # A claim that was lost.
     "stale": Reason("the failure is of an earlier generation"),
     # Every attempt is used.
@@ -70,6 +81,7 @@ REASONS = {
     ),
     "newer_run_succeeded": Reason("a newer run of the Dag has succeeded (skip_if_newer_run)"),
     "cancelled": Reason("a person cancelled the retry"),
+    "by_hand": Reason("a person cleared the run by the command line"),
     # The run can't be cleared now. A sweeper takes it later.
     "dag_paused": Reason(
         "the Dag is paused, and Airflow runs nothing of it", "Unpause the Dag. Then a sweeper clears the run."

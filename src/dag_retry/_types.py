@@ -43,7 +43,7 @@ class Status(str, Enum):
     SKIPPED = "skipped"
     """The failure is not retried. The reason is a code."""
     UNCLAIMED = "unclaimed"
-    """The run failed, and no callback claimed that. The sweeper found the run."""
+    """No callback claimed the failure. In a record: the run failed, and a sweeper found it."""
 
 
 TOLD_BY = 120_000
@@ -86,6 +86,8 @@ class Claim(NamedTuple):
     :param clear_options: how to clear the run. After a takeover they are those of the first holder.
     :param due_at: when the run is to be cleared, in ms by Redis's clock; 0 for at once.
     :param base: the generation in which the budget began.
+    :param own_hooks: whether the Dag has hooks of its own for endings, which a sweeper does not have.
+    :param status: where the run stands: of a claim that was lost, as the record says.
     """
 
     verdict: Verdict
@@ -101,6 +103,8 @@ class Claim(NamedTuple):
     clear_options: frozenset[ClearOption] = frozenset()
     due_at: int = 0
     base: int = 0
+    own_hooks: bool = False
+    status: Status = Status.CLAIMED
 
 
 @exported
@@ -114,12 +118,13 @@ class RunRecord(NamedTuple):
     :param attempt: attempts used of the budget.
     :param max_attempts: the cap of the budget.
     :param generation: the generation last claimed, or in which the run ended; -1 if none has failed yet.
-    :param base: the generation in which the budget began.
+    :param base: the generation in which the budget began; -1 if the budget begins with the next claim.
     :param lost: how many callbacks have lost since the last claim was won.
     :param claim_id: the claim that stands.
-    :param level: ``task``, ``dag`` or ``sweeper``: where the holder of that claim runs.
+    :param level: ``task``, ``dag`` or ``sweeper``: where the holder of that claim runs; empty if nobody holds it.
     :param failed_try: the try whose failure was claimed.
     :param clear_options: how the run is to be cleared.
+    :param own_hooks: whether the Dag has hooks of its own for endings. Only a callback of the Dag tells these.
     :param run_started: when the run began, by Airflow's clock; 0 if unknown.
     :param budget_at: when the budget's first failure came.
     :param updated_at: the last change.
@@ -140,6 +145,7 @@ class RunRecord(NamedTuple):
     level: str
     failed_try: FailedTry
     clear_options: frozenset[ClearOption]
+    own_hooks: bool
     run_started: int
     budget_at: int
     updated_at: int
@@ -164,9 +170,19 @@ class RunRecord(NamedTuple):
 
 @exported
 class Outcome(NamedTuple):
-    """What became of a failure or a success; hooks find it as ``context["dag_retry"]``.
+    """What became of a failure or a success; hooks, and callbacks after ours, find it as ``context["dag_retry"]``.
 
-    :param status: ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``.
+    A hook is told ``retrying``, ``waiting``, ``exhausted``, ``blocked``, ``skipped`` or ``succeeded``. After any
+    failure callback of ours its context holds an outcome too:
+
+    - If the callback won, how the run stands now; ``claimed`` if Airflow gave no clear answer.
+    - If it lost, how the run stands by its record, with the failed try of the record; the reason is ``stale`` or
+      ``already_…``. Another callback tells the hooks.
+    - If it claimed nothing, ``unclaimed`` and attempt 0. The reason says why: ``left_to_dag_level``,
+      ``task_retries_left``, ``teardown``, ``restarting``, ``unknown_try``, ``test``, or ``error`` if it raised.
+    - If the failure is not retried, ``skipped``. The hooks may be told later, once the run has failed.
+
+    :param status: how the run stands.
     :param reason: why, as a code.
     :param attempt: the attempt that begins, or the last that was made.
     :param max_attempts: the cap of the budget.

@@ -121,6 +121,8 @@ class Faults(NamedTuple):
     """A person deletes the run, and then makes another one with its id."""
     cancel: int = 0
     """A person cancels the retry, perhaps in advance."""
+    reset: int = 0
+    """A person resets the attempts of a run that nobody has claimed."""
     pause: int = 0
     """A person pauses the Dag, and unpauses it where nothing else can happen."""
     success: int = 0
@@ -252,7 +254,7 @@ class Airflow:
             yield self.make_anew, ()
         elif state.paused and not state.actors and not state.late:
             yield self.unpause, ()
-        elif self._sweeps and not state.actors and not state.late and state.record and not state.record.at_rest:
+        elif self._sweeps and not state.actors and not state.late and state.record and state.record.is_for_sweepers:
             yield self.sweep_later, ()
 
     def faults(self, state: State) -> Iterator[Move]:
@@ -312,6 +314,8 @@ class Airflow:
             yield self.delete, ()
         if left.cancel:
             yield self.cancel, ()
+        if left.reset and state.record and state.record.status == "unclaimed":
+            yield self.reset, ()
         if left.pause and not state.paused:
             yield self.pause, ()
 
@@ -338,7 +342,7 @@ class Airflow:
 
     def fail(self, state: State, index: int) -> State:
         """A task fails, and calls back in its process, before Airflow knows."""
-        if self._level == "dag":
+        if self._level == "dag" and not self._flow.judges:
             return self._ended(state, index, "failed")
         task = state.tasks[index]
         return self._call(self._with(state, index, task._replace(phase="calling")), "task", index, task)
@@ -360,7 +364,8 @@ class Airflow:
         """The scheduler notices a silent task; its callback is told the generation and the id of this moment."""
         task = state.tasks[index]._replace(began=state.generation)
         state = self._ended(state, index, "failed")
-        return state if self._level == "dag" else self._call(state, "timeout", index, task)
+        called = self._level != "dag" or self._flow.judges
+        return self._call(state, "timeout", index, task) if called else state
 
     def end_run(self, state: State) -> State:
         failed = self._failed(state)
@@ -474,6 +479,12 @@ class Airflow:
         return state._replace(
             tally=state.tally._replace(cancelled=bool(done) and not too_late, forgot=state.tally.forgot or too_late)
         )
+
+    def reset(self, state: State) -> State:
+        """A person gives the run a fresh budget, which begins with the failure that nobody has claimed."""
+        args = {"dag_id": DAG, "run_id": RUN, "ttl": str(TTL), "holder": "ada"}
+        state, _ = self._script(_less(state, "reset"), "reset", frozen(args))
+        return state._replace(tally=self._new_budget(state.tally, state.generation))
 
     def pause(self, state: State) -> State:
         return _less(state, "pause")._replace(paused=True)
@@ -783,7 +794,7 @@ class Airflow:
     def check_rest(self, state: State) -> None:
         """G3, G5, G6, where only faults can still happen: nothing given up too early, nothing stuck, nothing untold."""
         tally, record = state.tally, state.record
-        if self._sweeps and record and not record.at_rest:
+        if self._sweeps and record and record.is_for_sweepers:
             raise BrokenPromiseError(f"nobody takes {record}")
         if tally.uncalled and (
             record is None or record.generation < state.generation or record.status in ("retrying", "unclaimed")
@@ -796,7 +807,11 @@ class Airflow:
         if state.run == "succeeded":
             if record and record.status != "succeeded" and not self._harmless and not state.made:
                 raise BrokenPromiseError(f"the run succeeded, and its record says {record.status}")
+            if record and record.is_untold and not state.made:
+                raise BrokenPromiseError(f"the run succeeded, and an alert is to come: {record}")
             return
+        if record and record.is_untold and not record.is_for_sweepers and self._sweeps:
+            return  # a person finds it among the runs that need a human
         if record is None or record.status not in ("exhausted", "blocked", "skipped") or not record.at_rest:
             raise BrokenPromiseError(f"stuck: the run failed, and its record is {record}")
         if record.status == "exhausted" and tally.clears + tally.by_hand < self._cap:

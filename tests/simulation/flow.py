@@ -106,6 +106,8 @@ class Flow:
         forgotten nothing.
     :param repeats: whether a callback has the time to repeat what was not answered.
     :param hopeless: the tasks that fail in a way which is not to be retried.
+    :param own_hooks: whether the hooks are the Dag's own, and no sweeper has them. Else they are the section's.
+    :param judges: whether tasks only judge.
     :param policy: further parameters of ``DagRetry``.
     """
 
@@ -117,18 +119,23 @@ class Flow:
         forgets: bool = False,
         repeats: bool = True,
         hopeless: Collection[int] = (),
+        own_hooks: bool = False,
+        judges: bool = False,
         **policy: Any,
     ) -> None:
         told = lambda context: self.ask(Request("hook", context["dag_retry"].status.value))  # noqa: E731
         hooks: Any = {"on_exhausted": told, "on_blocked": told, "on_skipped": told}
-        self._retry = DagRetry(cap, **hooks, **policy)
+        self._retry = DagRetry(cap, **(hooks if own_hooks else {}), **policy)
         self._redis = AskingRedis(self)
         with self._deployed():
             self._sweeper = Sweeper(self._redis, Airflow(Deadline(15)))
-        self._sweeper._hooks = Hooks(**hooks)
+        if not own_hooks:
+            self._retry._hooks = self._sweeper._hooks = of_section = Hooks(**hooks)
+            of_section.own = False
         self.cap = cap
         self.way = way
         self.forgets = forgets
+        self.judges = judges
         self._hopeless = hopeless
         self._repeats = repeats
         self._answers: Iterator[Any] = iter(())
@@ -147,6 +154,8 @@ class Flow:
                     self._sweeper.sweep()
                 elif callback.kind == "success":
                     self._retry.on_success(_context(callback))
+                elif self.judges and callback.kind != "dag":
+                    self._retry.judge(self._failure(callback))
                 else:
                     self._retry.on_failure(self._failure(callback))
         except Asked as asked:
@@ -225,7 +234,7 @@ def frozen(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
 
 VERBS = (
     "claim", "renew", "confirm", "postpone", "forget", "withdraw", "block", "acknowledge", "succeed", "take", "miss",
-    "cancel",
+    "cancel", "reset",
 )  # fmt: skip
 
 

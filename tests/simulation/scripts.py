@@ -29,10 +29,12 @@ class Record:
         self.generation = int(fields["generation"])
         self._due_at = int(fields["due_at"])
         self.at_rest = self._due_at == 0
+        self.is_untold = self.status in ("exhausted", "blocked", "skipped") and not self.at_rest
+        self.is_for_sweepers = not self.at_rest and not (self.is_untold and "own_hooks" in fields["flags"])
         self.ended = self.status in ("succeeded", "exhausted", "skipped") or (self.status == "blocked" and self.at_rest)
 
     def is_due(self, minutes: int) -> bool:
-        return not self.at_rest and self._due_at <= (EPOCH + 60 * minutes) * 1000
+        return self.is_for_sweepers and self._due_at <= (EPOCH + 60 * minutes) * 1000
 
     def __repr__(self) -> str:
         return f"{self.status} in {self.generation}"
@@ -98,7 +100,7 @@ def _indexes(record: Record) -> dict[str, str]:
     """Return the score of the run in each index that must hold it."""
     fields = record.fields
     held = {}
-    if record.status == "retrying":
+    if record.status == "retrying" or (record.is_untold and not record.is_for_sweepers):
         held[_ACTIVE] = str(int(fields["updated_at"]) + TTL)
     elif not record.at_rest:
         held[_ACTIVE] = fields["due_at"]

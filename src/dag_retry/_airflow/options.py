@@ -116,7 +116,7 @@ OPTIONS: dict[str, Option] = {
         "5",
     ),
     "max_attempts_limit": Option(
-        _whole(0), "The most attempts that a Dag or a run may ask for; 0 for no limit.", 0, "10"
+        _whole(0), "The most attempts that a Dag or a run may ask for; 0 for no limit.", 20, "10"
     ),
     "delay": Option(
         _LIST,

@@ -159,6 +159,16 @@ def mask(secret: str | None) -> None:
         mask_secret(secret)
 
 
+def masked(text: str) -> str:
+    """Return a text with ``***`` in place of each secret that :func:`mask` got in this process.
+
+    :param text: the text.
+    """
+    from airflow.sdk._shared.secrets_masker import redact
+
+    return str(redact(text))
+
+
 def count(event: str, dag_id: str) -> None:
     """Add one to a counter ``dag_retry.<event>`` among Airflow's metrics.
 

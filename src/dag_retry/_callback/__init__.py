@@ -2,6 +2,7 @@
 
 ``callbacks``    a failure or a success comes in, and is claimed
 ``failure``      what a callback's context says of the failure
+``unclaimed``    failures that a callback does not claim
 ``verdict``      what the answer to a claim asks for: clear, wait, or tell an ending
 ``holder``       the holder of a claim, and all that it needs
 ``winner``       look, renew, clear, confirm

@@ -16,23 +16,16 @@ from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure, UnknownTry
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
+from dag_retry._callback.unclaimed import leave_unknown, log_nothing, put_unclaimed
 from dag_retry._callback.verdict import act
 from dag_retry._errors import ApiError, ConfigError, CounterError, DagRetryError
 from dag_retry._policy import dag_level
-from dag_retry._policy.hooks import Context, Hooks
+from dag_retry._policy.hooks import Context, Hooks, put_outcome
 from dag_retry._policy.policy import Policy
 from dag_retry._redis.counter import AttemptCounter, MissingRecord
 from dag_retry._types import Status, Verdict
 
 log = logging.getLogger(__name__)
-
-_WHY_NOTHING = {
-    "task_retries_left": "Airflow retries the task itself",
-    "teardown": "the failure of a teardown does not fail the run",
-    "test": "dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked",
-    "restarting": "the run was cleared meanwhile, and the task begins a new try",
-    "unknown_try": "Airflow did not say whether the task begins a new try. The Dag level claims a failure of the run",
-}
 
 
 class Callbacks:
@@ -65,17 +58,21 @@ class Callbacks:
         :raises DagRetryError: what went wrong, after it was logged.
         """
         if unknown := UnknownTry.of(context):
-            _leave(unknown, context)
+            leave_unknown(unknown, context, self._policy.max_attempts)
             return
         with _logged("%s"):
             failure = Failure.of(context)
         run = describe_run(failure.dag_id, failure.run_id)
         nothing: str | None = "test" if sdk.is_test(context) else failure.skip
+        # Later callbacks find an outcome, even if this one fails.
+        put_unclaimed(context, failure, nothing or "error", self._policy.max_attempts)
         if nothing:
-            _log_nothing(run, nothing)
+            log_nothing(run, nothing)
             return
         policy, delays, skip, unusable = self._judged(failure, context)
-        if not skip and not (clears and policy.clears_now(failure, context)):
+        leaves = not (clears and policy.clears_now(failure, context))
+        if leaves and not skip:
+            put_unclaimed(context, failure, "left_to_dag_level", policy.max_attempts)
             log.info("Dag retry: %s: this callback leaves the failure to the Dag level.", run)
             return
         if not skip and (failure.level == "dag" or any(delays)) and dag_level.clear_waits_for_ever(context["dag"]):
@@ -89,7 +86,8 @@ class Callbacks:
                 not_retried=failure.dag_id,
             ):
                 if failure.heartbeat_timeout and (nothing := self._restarts(failure, airflow)):
-                    _log_nothing(run, nothing)
+                    put_unclaimed(context, failure, nothing, policy.max_attempts)
+                    log_nothing(run, nothing)
                     return
                 counter = stack.enter_context(self.connected(budget))
                 missing_record = stack.enter_context(self._missing_record(failure))
@@ -104,7 +102,9 @@ class Callbacks:
                         level=failure.level,
                         failed_try=failure.failed_try,
                         clear_options=policy.clear_options(context.get("reason")),
+                        own_hooks=self._hooks.own,
                         skip=skip,
+                        leave=leaves,
                         delays=delays,
                         max_elapsed=policy.max_elapsed,
                         run_after=failure.run_after,
@@ -113,10 +113,17 @@ class Callbacks:
                         on_manual_clear=policy.on_manual_clear,
                     )
             sdk.count("taken_over" if claim.reason == "taken_over" else claim.verdict.value, claim.dag_id)
+            put_outcome(context, claim.status, claim, claim.reason)
             if claim.verdict is Verdict.LOST:
                 log.info("Dag retry: %s: this callback lost its claim (%s), and does nothing.", run, claim.reason)
                 if claim.reason == "already_retrying" and failure.tasks_ended:
                     self._queue_stranded(failure, airflow)
+            elif leaves:
+                log.info(
+                    "Dag retry: %s: the failure is not retried (%s). If the run fails, the Dag level tells the hooks.",
+                    run,
+                    claim.reason,
+                )
             else:
                 act(Holder(claim, counter, failure.level, self._hooks, context, airflow))
         if unusable:
@@ -135,7 +142,7 @@ class Callbacks:
         dag_id, run_id, dag_run = context["dag"].dag_id, context["run_id"], context.get("dag_run")
         run = describe_run(dag_id, run_id)
         if sdk.is_test(context):
-            _log_nothing(run, "test")
+            log_nothing(run, "test")
             return
         deadline = Deadline(self._time_budget("dag"))
         with _logged("%s succeeded, and that was not recorded: %s.", run):
@@ -211,28 +218,6 @@ class Callbacks:
         with _logged("%s: whether Airflow left the run failed after the clear is not known: %s.", run):
             if airflow.api.queue_stranded(failure.dag_id, failure.run_id, failure.failed_try):
                 log.warning("Dag retry: %s was cleared while its end was recorded, so it was queued again.", run)
-
-
-def _leave(unknown: UnknownTry, context: Context) -> None:
-    run = describe_run(unknown.dag_id, unknown.run_id)
-    if sdk.is_test(context):
-        _log_nothing(run, "test")
-    elif unknown.level == "task" and dag_level.is_attached(context["dag"]):
-        log.info(
-            "Dag retry: %s: Airflow does not tell this callback which try failed (its trigger ended the task). This "
-            "callback leaves the failure to the Dag level.",
-            run,
-        )
-    else:
-        log.warning(
-            "Dag retry: %s failed, and Airflow does not tell this callback which try failed, so nothing was claimed. "
-            "A sweeper finds the failed run by Airflow's API, and retries it.",
-            run,
-        )
-
-
-def _log_nothing(run: str, code: str) -> None:
-    log.info("Dag retry: %s: nothing to retry (%s): %s.", run, code, _WHY_NOTHING[code])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dag_retry._airflow import sdk, settings
 from dag_retry._callback.holder import Holder, describe_run
 from dag_retry._callback.note import write_note
 from dag_retry._errors import ApiRefused, CounterError, DagRetryError
-from dag_retry._reasons import reason_of
+from dag_retry._reasons import SETTLED, reason_of
 from dag_retry._types import Claim, RunRecord, Status
 
 if TYPE_CHECKING:
@@ -60,8 +60,28 @@ def tell_blocked(holder: Holder, refusal: ApiRefused) -> None:
 
 
 def _tell(holder: Holder, status: Status, reason: str) -> None:
-    """Tell the hooks first, then acknowledge. If this process dies between the two, the hooks are told again."""
-    holder.hooks.tell(holder.context, status, holder.claim, reason)
+    """Tell the hooks first, then acknowledge. If this process dies between the two, the hooks are told again.
+
+    A sweeper does not have a Dag's own hooks. It leaves an ending that needs a human untold, so a callback of the Dag
+    that comes later tells the hooks.
+    """
+    has_hooks = holder.level != "sweeper" or not holder.claim.own_hooks
+    if has_hooks:
+        holder.hooks.tell(holder.context, status, holder.claim, reason)
+    if has_hooks or reason in SETTLED:
+        _acknowledge(holder, status)
+    else:
+        log.warning(
+            "Dag retry: %s is %s, and nobody was told: its Dag has hooks of its own, and a sweeper does not have them. "
+            "The run needs a human.",
+            holder.run,
+            status.value,
+        )
+    if status is not Status.BLOCKED:  # A user who may not clear the run may not write its note either.
+        note_ending(holder.airflow, status, holder.claim, reason)
+
+
+def _acknowledge(holder: Holder, status: Status) -> None:
     try:
         holder.counter.acknowledge(holder.claim)
     except CounterError as error:
@@ -72,8 +92,6 @@ def _tell(holder: Holder, status: Status, reason: str) -> None:
             error,
         )
         raise
-    if status is not Status.BLOCKED:  # A user who may not clear the run may not write its note either.
-        note_ending(holder.airflow, status, holder.claim, reason)
 
 
 def note_ending(airflow: Airflow, status: Status, what: Claim | RunRecord, reason: str) -> None:

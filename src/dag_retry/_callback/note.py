@@ -14,7 +14,11 @@ log = logging.getLogger(__name__)
 
 # The longest note that Airflow takes (`DAGRunPatchBody.note`, 3.2.2 and 3.3.2).
 _LONGEST = 1000
-_OURS = re.compile(r"^Dag retry\b.*\n?", re.MULTILINE)
+# What `line_of` writes, and nothing else: a person may begin a line with the same words. A task_id has no space
+# (airflow.sdk.definitions._internal.node.validate_key).
+_CAUSE = r"(?:[\w.-]+(?:\[\d+\])?)?(?:: )?\S*"
+_ENDED = rf"recovered on attempt \d+|gave up after \d+: {_CAUSE}|(?:blocked|not retried) \(\w+\): {_CAUSE}"
+_OURS = re.compile(rf"^Dag retry(?: \d+/\d+: {_CAUSE}|: (?:{_ENDED}))$\n?", re.MULTILINE)
 
 
 def write_note(api: AirflowApi, status: Status, what: Claim | RunRecord, reason: str) -> None:

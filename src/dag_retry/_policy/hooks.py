@@ -38,6 +38,8 @@ class Hooks:
 
     def __init__(self, **given: Hook | Sequence[Hook] | None) -> None:
         self._hooks = {name: listed(name, given.get(name)) for name in set(_HOOKS.values())}
+        self.own = any(given.get(_HOOKS[ending]) is not None for ending in ("exhausted", "blocked", "skipped"))
+        """Whether a hook for endings was given, and so is not the section's. A sweeper does not have it."""
 
     def tell(self, context: Context, status: Status, what: Claim | RunRecord, reason: str) -> None:
         """Call every hook of a status, even if another hook fails.
@@ -48,11 +50,7 @@ class Hooks:
         :param reason: why, as a code.
         :raises Exception: what the first hook that failed raised.
         """
-        from dag_retry._types import Outcome
-
-        context["dag_retry"] = Outcome(
-            status, reason, what.attempt, what.max_attempts, what.dag_id, what.run_id, what.failed_try, what.due_at
-        )
+        put_outcome(context, status, what, reason)
         failed: Exception | None = None
         for hook in self._hooks[_HOOKS[status.value]]:
             try:
@@ -67,6 +65,21 @@ class Hooks:
                 failed = failed or error
         if failed:
             raise failed
+
+
+def put_outcome(context: Context, status: Status, what: Claim | RunRecord, reason: str) -> None:
+    """Put the :class:`Outcome` into a context as ``dag_retry``, for hooks and for the callbacks after this one.
+
+    :param context: what Airflow gave to the callback.
+    :param status: how the run stands.
+    :param what: the claim, or the record.
+    :param reason: why, as a code.
+    """
+    from dag_retry._types import Outcome
+
+    context["dag_retry"] = Outcome(
+        status, reason, what.attempt, what.max_attempts, what.dag_id, what.run_id, what.failed_try, what.due_at
+    )
 
 
 def listed(name: str, given: Any) -> list[Hook]:

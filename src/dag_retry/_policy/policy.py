@@ -160,7 +160,8 @@ def limited(max_attempts: int, where: str) -> int:
     limit = section.get("max_attempts_limit")
     if limit and max_attempts > limit:
         raise ConfigError(
-            f"{where} is {max_attempts}, and {section.named('max_attempts_limit')} allows {limit}: use no more"
+            f"{where} is {max_attempts}, and {section.named('max_attempts_limit')} allows {limit}: use no more, "
+            "or raise the limit (0 for none)"
         )
     return max_attempts
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from dag_retry._defaults import NAMESPACE, TTL
 from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
+from dag_retry._redis.claim_verbs import ClaimVerbs
 from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.lifetimes import LEASE, Lifetimes, ms, ms_since_epoch
-from dag_retry._redis.record import claim_of, record_of
+from dag_retry._redis.record import claim_of, flags_text, record_of
 from dag_retry._redis.replicas import await_replicas
 from dag_retry._redis.scripts import Verbs, check_count, check_ids, new_claim_id
 from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord, Verdict
@@ -26,7 +27,7 @@ ManualClear = Literal["start_fresh", "keep"]
 
 
 @exported
-class AttemptCounter:
+class AttemptCounter(ClaimVerbs):
     """Counts the Dag-level retries of runs in Redis, with one atomic script for each call.
 
     Every method raises :class:`CounterError` if Redis is unreachable or refuses, or if the run's key holds something
@@ -58,8 +59,8 @@ class AttemptCounter:
         self._redis = redis_client
         self._wait_replicas = wait_replicas
         self._keys = Keys(namespace)
-        self._lifetimes = Lifetimes(ttl, lease)
-        self._verbs = Verbs(redis_client, self._keys, self._lifetimes.ttl)
+        lifetimes = Lifetimes(ttl, lease)
+        super().__init__(Verbs(redis_client, self._keys, lifetimes.ttl), lifetimes)
 
     def claim(  # noqa: PLR0913 - the public method
         self,
@@ -74,7 +75,9 @@ class AttemptCounter:
         level: Level = "task",
         failed_try: FailedTry = FailedTry(),  # noqa: B008 (frozen)
         clear_options: Collection[ClearOption] = (),
+        own_hooks: bool = False,
         skip: str = "",
+        leave: bool = False,
         delays: Sequence[timedelta] = (),
         max_elapsed: timedelta | None = None,
         run_started: datetime | None = None,
@@ -94,8 +97,12 @@ class AttemptCounter:
         :param level: where the caller runs.
         :param failed_try: the failed try, kept for whoever finishes the claim.
         :param clear_options: how to clear the run, kept for whoever finishes the claim.
+        :param own_hooks: whether the Dag has hooks of its own for endings. A sweeper does not have them, so a claim at
+            the level ``sweeper`` then leaves an ending to a callback of the Dag.
         :param skip: why this failure is not retried, as a code; empty if it is retried. A claim that would be won is
             then ``SKIPPED``, which is an ending.
+        :param leave: whether an ending is left to a Dag-level callback, which tells the hooks once the run has failed.
+            Nobody else tells them for a day. If the run succeeds instead, there is nothing to tell.
         :param delays: the delay before each attempt; the last one holds for all later attempts. A claim that is won
             then waits until its ``due_at``, when a sweeper takes it.
         :param max_elapsed: no attempt begins later than this after the budget's first failure.
@@ -116,7 +123,7 @@ class AttemptCounter:
             "claim",
             dag_id,
             run_id,
-            lease=self._lifetimes.lease,
+            lease=self._lifetimes.left if leave else self._lifetimes.lease,
             claim_id=claim_id,
             generation=generation,
             max_attempts=max_attempts,
@@ -126,9 +133,10 @@ class AttemptCounter:
             map_index=failed_try.map_index,
             ti_id=failed_try.ti_id,
             error=failed_try.error,
-            clear=",".join(sorted(clear_options)),
+            flags=flags_text(clear_options, own_hooks=own_hooks),
             takeover=1 if takeover else None,
             skip=skip or None,
+            leave=1 if leave else None,
             delays=[ms(delay) for delay in delays] or None,
             max_elapsed=ms(max_elapsed) if max_elapsed else None,
             run_started=ms_since_epoch(run_started),
@@ -140,85 +148,6 @@ class AttemptCounter:
         if self._wait_replicas and claim.verdict is Verdict.WON:
             await_replicas(self._redis, self._verbs, claim, self._lifetimes.lease, self._wait_replicas)
         return claim
-
-    def renew(self, claim: Claim) -> bool:
-        """Ask, right before the clear, whether this claim still holds the run, and give it a new lease.
-
-        :return: whether it does. If not, the holder must clear nothing.
-        """
-        return self._holds("renew", claim, lease=self._lifetimes.lease)
-
-    def confirm(
-        self,
-        claim: Claim,
-        *,
-        reason: Literal["cleared", "already_cleared"] = "cleared",
-        attempt: int | None = None,
-    ) -> bool:
-        """Record that the run has been cleared.
-
-        :param reason: whether this holder cleared the run, or found that somebody else had.
-        :param attempt: the attempt that begins, if Airflow knows of more attempts than Redis.
-        :return: whether this claim still held the run. If not, nothing is changed.
-        """
-        return self._holds("confirm", claim, reason=reason, attempt=attempt)
-
-    def postpone(self, claim: Claim, *, reason: str, pause: timedelta) -> bool:
-        """Give the claim back, since the run can't be cleared now. The attempt stays counted, and no hook is told.
-
-        :param reason: why, as a code such as ``dag_paused``.
-        :param pause: how long the run waits, until a sweeper takes it.
-        :return: whether this claim still held the run. If so, the run waits.
-        :raises ConfigError: a record does not outlive the pause.
-        """
-        self._lifetimes.check_delays(pause)
-        return self._holds("postpone", claim, reason=reason, pause=ms(pause))
-
-    def forget(self, claim: Claim) -> bool:
-        """Delete the record of a run that was deleted.
-
-        :return: whether there is no record now. If not, this claim did not hold the run any more.
-        """
-        return self._holds("forget", claim)
-
-    def withdraw(self, claim: Claim) -> bool:
-        """Take the claim back, since Airflow has given the task a new try without a clear. Nothing is counted.
-
-        :return: whether this claim still held the run.
-        """
-        return self._holds("withdraw", claim)
-
-    def block(self, claim: Claim, *, reason: str) -> bool:
-        """Record that Airflow refused the clear for good. This is an ending, once it is acknowledged.
-
-        :param reason: why, as a code such as ``http_403``.
-        :return: whether this claim still held the run. If so, its holder tells the hooks.
-        """
-        return self._end(claim, "blocked", reason)
-
-    def skip(self, claim: Claim, *, reason: str) -> bool:
-        """Record that the run is not cleared, although its claim was won. This is an ending.
-
-        :param reason: why, as a code such as ``settled_by_hand``.
-        :return: whether this claim still held the run. If so, its holder tells the hooks.
-        """
-        return self._end(claim, "skipped", reason)
-
-    def exhaust(self, claim: Claim, *, reason: str, attempt: int | None = None) -> bool:
-        """Record that every attempt of the budget is used, as only Airflow knows. This is an ending.
-
-        :param reason: why, as a code such as ``audit_log``.
-        :param attempt: how many attempts are used.
-        :return: whether this claim still held the run. If so, its holder tells the hooks.
-        """
-        return self._end(claim, "exhausted", reason, attempt)
-
-    def acknowledge(self, claim: Claim) -> bool:
-        """Record that the hooks were told of an ending. Without this, another holder tells them again.
-
-        :return: whether this claim had that ending to tell.
-        """
-        return self._holds("acknowledge", claim)
 
     def succeed(
         self, dag_id: str, run_id: str, *, generation: int | None = None, run_started: datetime | None = None
@@ -240,11 +169,3 @@ class AttemptCounter:
         check_ids(dag_id, run_id)
         with counter_errors(self._redis):
             return record_of(dag_id, run_id, cast("Any", self._redis.hgetall(self._keys.run(dag_id, run_id))))
-
-    def _end(self, claim: Claim, status: str, reason: str, attempt: int | None = None) -> bool:
-        return self._holds("block", claim, lease=self._lifetimes.lease, status=status, reason=reason, attempt=attempt)
-
-    def _holds(self, verb: str, claim: Claim, **arguments: str | int | None) -> bool:
-        """Run a verb of a claim's holder, and return whether the claim still held the run."""
-        arguments |= {"claim_id": claim.claim_id, "holder": claim.holder}
-        return bool(self._verbs.run(verb, claim.dag_id, claim.run_id, **arguments))

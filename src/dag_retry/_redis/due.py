@@ -72,6 +72,8 @@ class DueRuns:
             holder=holder,
             failed_try=record.failed_try,
             clear_options=record.clear_options,
+            own_hooks=record.own_hooks,
+            status=record.status,
             base=record.base,
         )
 

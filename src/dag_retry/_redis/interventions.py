@@ -38,6 +38,16 @@ class Interventions:
         """
         return bool(self._verbs.run("hasten", dag_id, run_id, holder=holder))
 
+    def retry(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
+        """Record that a person is about to clear the run by the command line. The events show who.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :param holder: who asks.
+        :return: whether the run has a record.
+        """
+        return bool(self._verbs.run("retry", dag_id, run_id, holder=holder))
+
     def cancel(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
         """Cancel the retry of a failure, which may be still to come.
 

@@ -9,6 +9,9 @@ from dag_retry._errors import ConfigError
 LEASE = timedelta(seconds=60)
 """A winner may take a minute, four times as long as a callback takes. A dead winner costs a run that minute."""
 
+_LEFT = timedelta(days=1)
+"""A run whose task has failed may take so long to end."""
+
 
 class Lifetimes:
     """The TTL of a record and the lease of a claim, in ms for Redis.
@@ -28,6 +31,8 @@ class Lifetimes:
         self.lease = ms(lease)
         self.longest_delay = ttl - lease
         """The longest delay that a record outlives."""
+        self.left = ms(min(_LEFT, self.longest_delay))
+        """How long an ending is left to the Dag level."""
 
     def check_delays(self, *delays: timedelta) -> None:
         """Check that a record outlives each of these delays.

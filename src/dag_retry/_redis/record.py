@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 from dag_retry._errors import CounterError
 from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord, Status, Verdict
+
+_OWN_HOOKS = "own_hooks"
 
 
 def text(value: Any) -> str:
@@ -22,25 +24,48 @@ def claim_of(answer: str | bytes, **asked: Any) -> Claim:
     :param asked: the fields of the claim that were asked with.
     """
     said = json.loads(answer)
+    verdict, flags = Verdict(said["verdict"]), _flags_of(said["flags"])
     return Claim(
-        verdict=Verdict(said["verdict"]),
+        verdict=verdict,
         reason=said["reason"],
         attempt=int(said["attempt"]),
         max_attempts=int(said["max_attempts"]),
         failed_try=FailedTry(said["task_id"], int(said["map_index"]), said["ti_id"], said["error"]),
-        clear_options=_clear_options_of(said["clear"]),
+        clear_options=flags.clear_options,
+        own_hooks=flags.own_hooks,
+        status=_standing(verdict, said),
         due_at=int(said["due_at"]),
         base=int(said["base"]),
         **asked,
     )
 
 
-def _clear_options_of(flags: str) -> frozenset[ClearOption]:
-    """Return how to clear the run.
+def _standing(verdict: Verdict, said: Mapping[str, str]) -> Status:
+    if verdict is Verdict.LOST:
+        return Status(said["status"])
+    if verdict is Verdict.WON:
+        return Status.CLAIMED if said["due_at"] == "0" else Status.WAITING
+    return Status(verdict.value)
 
-    :param flags: the record's field ``clear``: flags with commas between them.
+
+class _Flags(NamedTuple):
+    clear_options: frozenset[ClearOption]
+    own_hooks: bool
+
+
+def flags_text(clear_options: Iterable[ClearOption], *, own_hooks: bool) -> str:
+    """Return the record's field ``flags``: words with commas between them.
+
+    :param clear_options: how to clear the run.
+    :param own_hooks: whether the Dag has hooks of its own.
     """
-    return cast(frozenset[ClearOption], frozenset(filter(None, flags.split(","))))
+    return ",".join(sorted({*clear_options, *([_OWN_HOOKS] if own_hooks else [])}))
+
+
+def _flags_of(flags: str) -> _Flags:
+    """Read the record's field ``flags``."""
+    words = frozenset(filter(None, flags.split(",")))
+    return _Flags(cast(frozenset[ClearOption], words - {_OWN_HOOKS}), _OWN_HOOKS in words)
 
 
 def record_of(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | None:
@@ -68,7 +93,8 @@ def record_of(dag_id: str, run_id: str, raw: Mapping[Any, Any]) -> RunRecord | N
             claim_id=fields["claim_id"],
             level=fields["level"],
             failed_try=FailedTry(fields["task_id"], int(fields["map_index"]), fields["ti_id"], fields["error"]),
-            clear_options=_clear_options_of(fields["clear"]),
+            clear_options=(flags := _flags_of(fields["flags"])).clear_options,
+            own_hooks=flags.own_hooks,
             run_started=int(fields["run_started"]),
             budget_at=int(fields["budget_at"]),
             updated_at=int(fields["updated_at"]),

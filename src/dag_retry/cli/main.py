@@ -125,5 +125,7 @@ def _missing(error: ModuleNotFoundError) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"dag-retry: {message}", file=sys.stderr)
+    from dag_retry._airflow import sdk
+
+    print(sdk.masked(f"dag-retry: {message}"), file=sys.stderr)
     return code

@@ -28,6 +28,7 @@ EVENTS = (
     "gone",
     "withdrawn",
     "hastened",
+    "retried",
     "reset",
 )
 """Each of these has a sample from the beginning, with 0. Prometheus sees no increase in a sample that begins with 1."""

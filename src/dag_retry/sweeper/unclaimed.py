@@ -98,6 +98,7 @@ class UnclaimedRuns:
             level="sweeper",
             failed_try=failed_try,
             clear_options=record.clear_options if record else (),
+            own_hooks=record.own_hooks if record else False,
         )
 
 

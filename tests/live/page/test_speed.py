@@ -24,7 +24,7 @@ def crowd(site: Site) -> Iterator[None]:
     client = site.live.client
     record: dict[str, object] = {
         "generation": 1, "base": 0, "attempt": 1, "max_attempts": 2, "lost": 0, "claim_id": "c", "level": "task",
-        "task_id": "t", "map_index": -1, "ti_id": "i", "error": "E", "clear": "", "reason": "max_attempts",
+        "task_id": "t", "map_index": -1, "ti_id": "i", "error": "E", "flags": "", "reason": "max_attempts",
     }  # fmt: skip
     seconds, _ = client.time()
     made: list[str] = []

@@ -35,22 +35,36 @@ def run(args: argparse.Namespace, out: Output) -> int:
             if not interventions.hasten(*named, holder=operator()):
                 return out.answer(*named, "changed meanwhile: look again", done=False)
             return out.answer(*named, f"due now, for {_call_sweeper(now)}", done=True)
+        if why_not := _in_hand(record, now):
+            return out.answer(*named, why_not, done=False)
+        assert isinstance(record, RunRecord)  # noqa: S101 (there is a record, and it is readable)
+
+        from dag_retry._airflow.api import AirflowApi
+
+        with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
+            why_not = _why_not(api.state(*named), force=args.force)
+            if why_not:
+                return out.answer(*named, why_not, done=False)
+            # The event comes first, so that no clear is without one.
+            interventions.retry(*named, holder=operator())
+            api.clear(*named, record.clear_options)
+    return out.answer(*named, "cleared", done=True)
+
+
+def _in_hand(record: RunRecord | Unreadable | None, now: int) -> str:
+    """Return why nobody but a holder may clear the run; empty if a person may.
+
+    :param record: the record of the run.
+    :param now: Redis's time, in ms.
+    """
     if record is None:
-        return out.answer(*named, "never failed, or long ago", done=False)
+        return "never failed, or long ago"
     if isinstance(record, Unreadable):
-        return out.answer(*named, f"unreadable: {record.why}", done=False)
+        return f"unreadable: {record.why}"
     # Nobody holds a claim whose lease is over.
     if record.status is Status.RETRYING or (record.status is Status.CLAIMED and record.due_at > now):
-        return out.answer(*named, f"{record.status.value}: it is retried already", done=False)
-
-    from dag_retry._airflow.api import AirflowApi
-
-    with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
-        why_not = _why_not(api.state(*named), force=args.force)
-        if why_not:
-            return out.answer(*named, why_not, done=False)
-        api.clear(*named, record.clear_options)
-    return out.answer(*named, "cleared", done=True)
+        return f"{record.status.value}: it is retried already"
+    return ""
 
 
 def _why_not(state: str, *, force: bool) -> str:

@@ -10,8 +10,17 @@ import logging
 import sys
 from datetime import timedelta
 
+from dag_retry._airflow import sdk
 from dag_retry.cli.arguments import age
 from dag_retry.cli.output import Output
+
+
+class _Masking(logging.Formatter):
+    """Masks secrets in the whole line, with its traceback. Only Airflow's own handlers do so by themselves."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return sdk.masked(super().format(record))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +42,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     log = logging.getLogger("dag_retry")
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

@@ -81,6 +81,25 @@ class Access:
 AccessDep = Annotated[Access, Depends()]
 
 
+def know_user(request: Request, user: GetUserDep) -> None:
+    """Keep the user of a request, for the handler of an error.
+
+    :param request: the request.
+    :param user: the user.
+    """
+    request.state.dag_retry_user = user
+
+
+def may_see_configuration(request: Request) -> bool:
+    """Return whether the user of a request may see Airflow's configuration, as Airflow's own ``GET /config`` asks.
+
+    :param request: the request. Without a known user the answer is no.
+    """
+    user = getattr(request.state, "dag_retry_user", None)
+    details = ConfigurationDetails(section=SECTION)
+    return user is not None and get_auth_manager().is_authorized_configuration(method="GET", details=details, user=user)
+
+
 async def no_body(request: Request) -> None:
     """Refuse a body, so that neither Airflow's permission check nor its audit log can read other ids from it.
 

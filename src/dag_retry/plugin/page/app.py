@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -19,14 +20,16 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Resp
 
 from dag_retry._airflow import settings
 from dag_retry._callback import deployment
-from dag_retry._errors import DagRetryError
+from dag_retry._errors import ConfigError, DagRetryError
 from dag_retry._redis.connection import Client
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.overview import Overview
 from dag_retry._types import Status
-from dag_retry.plugin.page.access import AccessDep, fits_the_audit_log, no_body
+from dag_retry.plugin.page.access import AccessDep, fits_the_audit_log, know_user, may_see_configuration, no_body
 from dag_retry.plugin.page.board import Board
 from dag_retry.plugin.same_site import same_site
+
+log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 FILES = {file.name: file for file in STATIC.iterdir()}
@@ -48,7 +51,7 @@ HEADERS = {
 
 app = FastAPI(
     title="Dag retries",
-    dependencies=[Depends(requires_access_view(AccessView.WEBSITE))],
+    dependencies=[Depends(requires_access_view(AccessView.WEBSITE)), Depends(know_user)],
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
@@ -62,10 +65,22 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
     return response
 
 
+# Not `async`: an auth manager may ask a database.
 @app.exception_handler(DagRetryError)
-async def _say_why(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503 if Redis does not answer or a setting is wrong. The message says what to do."""
-    return JSONResponse({"detail": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+def _say_why(request: Request, error: Exception) -> JSONResponse:
+    """Answer 503 if Redis does not answer or a setting is wrong.
+
+    The message says what to do. It may name hosts and settings, and only who may see Airflow's configuration gets it.
+    """
+    log.error("Dag retry: the page was not shown: %s", error)
+    if may_see_configuration(request):
+        detail = str(error)
+    else:
+        why = "a setting is wrong" if isinstance(error, ConfigError) else "Redis does not answer, or refuses"
+        detail = (
+            f"{why}. The log of the API server says more, and so does this page to users who may see the configuration"
+        )
+    return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @app.exception_handler(HTTPStatus.UNAUTHORIZED)
