@@ -231,8 +231,8 @@ class TestHeartbeatTimeout:
     def test_api_away(self, retry: DagRetry, client: Any, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
         deploy(api_url=nowhere())
         retry.on_failure(heartbeat_timeout())
-        assert "nothing to retry (unknown_try)" in caplog.text
-        assert "the Dag level, or a sweeper, claims a failure" in caplog.text
+        assert "nothing to retry (perhaps_restarting)" in caplog.text
+        assert "the Dag level or a sweeper claims a failure" in caplog.text
         assert client.keys() == []
 
 

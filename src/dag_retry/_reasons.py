@@ -35,8 +35,8 @@ REASONS = {
     "teardown": Reason("the failure of a teardown does not fail the run"),
     "test": Reason("dag.test() or `airflow tasks test` runs it, and neither Redis nor Airflow's API is asked"),
     "restarting": Reason("the run was cleared meanwhile, and the task begins a new try"),
-    "unknown_try": Reason(
-        "Airflow did not say whether the task begins a new try: the Dag level, or a sweeper, claims a failure of the run"
+    "perhaps_restarting": Reason(
+        "Airflow did not say whether the task begins a new try: the Dag level or a sweeper claims a failure of the run"
     ),
     "left_to_dag_level": Reason("the Dag-level callback claims the failure, if the run fails"),
     "unknown_try": Reason("Airflow does not tell the callback which try failed"),

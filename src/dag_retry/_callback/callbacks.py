@@ -207,7 +207,7 @@ class Callbacks:
             current = airflow.api.is_still_current_try(*run, failure.failed_try, failure.try_number)
         except ApiError as error:
             log.warning("Dag retry: %s: %s.", describe_run(*run), error)
-            return "unknown_try"
+            return "perhaps_restarting"
         return None if current else "restarting"
 
     def _queue_stranded(self, failure: Failure, airflow: Airflow) -> None:
