@@ -138,9 +138,16 @@ end
 local function save(event, change, but)
   record = record or {}
   local was_active, needed_attention = record.status and look_at(ttl), needs_human()
+  local generation, budget_at = record.generation, record.budget_at
   change[#change + 1], change[#change + 2] = 'updated_at', numeral(now)
   for i = 1, #change, 2 do
     record[change[i]] = change[i + 1]
+  end
+  -- The faults are those of one claim: they end with the claim. No other claim begins with them.
+  local same = record.due_at ~= '0' and record.generation == generation and record.budget_at == budget_at
+  if (record.faults or '0') ~= '0' and not same then
+    record.faults = '0'
+    change[#change + 1], change[#change + 2] = 'faults', '0'
   end
   if event then
     emit(event, but and setmetatable(but, {__index = record}) or record)

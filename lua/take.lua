@@ -10,13 +10,22 @@
 --   {verdict, field, value, ...}   the run is taken; the whole record follows. On 'won' renew, clear and confirm. On
 --                                  'exhausted' or 'skipped' tell the hooks, then acknowledge
 --   {}                             the run is not due, or another sweeper has taken it
+--   an error                       the record is not of schema v1
 
 if not record then
-  -- Redis forgot the record, or the record's TTL is over. The index still holds the run.
+  -- Redis forgot the record, or the record's TTL is over. The indexes still hold the run.
   index(active_key, nil)
+  index(attention_key, nil)
   return {}
 end
-local due_at = tonumber(record.due_at) or 0
+local due_at = tonumber(record.due_at)
+if not record.status or not due_at then
+  return redis.error_reply('ERR the record is not of schema v1')
+end
+if not needs_human() then
+  -- The record may have been unreadable, and a person has repaired it.
+  index(attention_key, nil)
+end
 local verdict
 if record.claim_id == args.claim_id then
   verdict = (record.status == 'exhausted' or record.status == 'skipped') and record.status or 'won'

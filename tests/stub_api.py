@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,6 +28,8 @@ class StubApi:
     :param indexes: how many mapped indexes a task has where task instances are listed, each page of 100 at most.
     :param lists_runs: whether it is an Airflow 3.3, which clears runs that are listed in a body.
     :param prefix: of all paths.
+    :param broken_runs: every request that names one of these runs is answered 500.
+    :param before_page: called before runs are listed.
     :param route: answers what is ``asked`` of the atomic way's route. An API server without our package has none.
     """
 
@@ -64,12 +67,23 @@ class StubApi:
     headers: dict[str, str] = field(default_factory=dict)
     queries: list[Any] = field(default_factory=list)
     faults: list[Fault | None] = field(default_factory=list)
+    broken_runs: list[str] = field(default_factory=list)
+    before_page: Callable[[Any], Any] = lambda query: None
+    paths: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.url = self.server.url_for("").rstrip("/")
         self.server.expect_request(re.compile(".*")).respond_with_handler(self.answer)
 
+    def asked_for(self, path: str) -> int:
+        """Return how often a path was asked for."""
+        return self.paths.count(path)
+
     def answer(self, request: Request) -> Response:
+        self.paths.append(unquote(_path(request)).split("?")[0])
+        about = f"{_path(request)} {request.get_data(as_text=True)}"
+        if any(re.search(rf"\b{run_id}\b(?!-)", unquote(about)) for run_id in self.broken_runs):
+            return answer(500, {"detail": "Internal Server Error"})
         beside = self.beside(request)
         if beside is not None:
             return beside
@@ -89,12 +103,13 @@ class StubApi:
             return answer(200, dag | {"max_consecutive_failed_dag_runs": self.most_failures})
         if path == "/api/v2/dags/~/dagRuns/list":
             self.queries.append(request.json)
-            offset = request.json.get("page_offset", 0)
-            return answer(200, {"dag_runs": self.runs[offset : offset + request.json["page_limit"]]})
+            self.before_page(request.json)
+            return self.list_runs(request.json)
         if path == "/api/v2/dags" and request.headers.get("Authorization") == f"Bearer {self.token}":
             offset = int(request.args.get("offset", 0))
             page = self.tagged[offset : offset + int(request.args["limit"])]
-            return answer(200, {"dags": [{"dag_id": dag_id} for dag_id in page]})
+            dags = [{"dag_id": dag_id} for dag_id in page]
+            return answer(200, {"dags": dags, "total_entries": len(self.tagged)})
         if path == "/dag-retry-clear/v1":
             self.asked.append(request.json)
             return self.route(request.json)
@@ -142,6 +157,19 @@ class StubApi:
             return answer(404, {"detail": "The DagRun, or its task instance, was not found"})
         return answer(404, {"detail": "Not Found"})
 
+    def list_runs(self, body: Any) -> Response:
+        """As Airflow 3.3.2 does: the filters that are given, the order, and a page."""
+        found = [run for run in self.runs if run["state"] in body["states"]]
+        if body.get("dag_ids"):
+            found = [run for run in found if run["dag_id"] in body["dag_ids"]]
+        if since := body.get("end_date_gte"):
+            found = [run for run in found if _date(since) <= _date(run["end_date"]) <= _date(body["end_date_lte"])]
+        order = body.get("order_by", "end_date")
+        found.sort(key=lambda run: _date(run.get(order) or "2026-01-01T00:00:00Z"))
+        offset = body.get("page_offset", 0)
+        page = found[offset : offset + min(100, body["page_limit"])]
+        return answer(200, {"dag_runs": page, "total_entries": len(found)})
+
     def run(self) -> dict[str, object]:
         now = {"state": self.run_state, "note": self.note, "run_after": self.run_after, "queued_at": self.run_after}
         return {"dag_id": self.dag_id, "dag_run_id": self.run_id, **now}
@@ -186,6 +214,10 @@ class StubApi:
         self.logins += 1
         self.token = f"token-{self.logins}"
         return answer(201, {"access_token": self.token})
+
+
+def _date(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _path(request: Request) -> str:

@@ -22,7 +22,10 @@ from dag_retry.cli.prometheus import EVENTS
 LUA = Path(__file__).parents[1] / "lua"
 SOURCE = Path(__file__).parents[1] / "src" / "dag_retry"
 FILES = sorted(LUA.glob("*.lua"))
-STANDALONE = [LUA / f"{name}.lua" for name in ("due", "events", "members", "statuses", "rights", "numbers")]
+STANDALONE = [
+    LUA / f"{name}.lua"
+    for name in ("due", "events", "members", "statuses", "rights", "numbers", "heartbeat", "quarantine")
+]
 """Not verbs: they take keys and arguments of their own."""
 RECORD = LUA / "record.lua"
 VERBS = [file for file in FILES if file not in (*STANDALONE, RECORD)]
@@ -159,6 +162,12 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda client: AttemptCounter(client).block(CLAIM, reason="http_403"),
         lambda client: AttemptCounter(client).exhaust(CLAIM, reason="audit_log", attempt=2),
     ),
+    "postpone": (
+        lambda client: AttemptCounter(client).postpone(CLAIM, reason="dag_paused", pause=timedelta(0)),
+        lambda client: AttemptCounter(client).postpone(
+            CLAIM, reason="http_503", pause=timedelta(0), longest=timedelta(hours=1)
+        ),
+    ),
     "miss": (
         lambda client: DueRuns(client).miss("d", "r", queued_at=1, grace=timedelta(0), holder="s:1"),
         lambda client: DueRuns(client).miss("d", "r", queued_at=1, grace=timedelta(0), holder="s:1", run_started=1),
@@ -167,7 +176,6 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         verb: (call, call)
         for verb, call in {
             "renew": lambda client: AttemptCounter(client).renew(CLAIM),
-            "postpone": lambda client: AttemptCounter(client).postpone(CLAIM, reason="dag_paused", pause=timedelta(0)),
             "forget": lambda client: AttemptCounter(client).forget(CLAIM),
             "withdraw": lambda client: AttemptCounter(client).withdraw(CLAIM),
             "acknowledge": lambda client: AttemptCounter(client).acknowledge(CLAIM),
@@ -233,8 +241,9 @@ def test_returns(file: Path) -> None:
         "{found, rank - first - offset, rank > last and 1 or 0}": "{found, looked_at, over}",
         "{wait, unpack(due)}": "{wait, member, ...}",
         "refused": "{refusal, ...}",
+        "{known.api, known.holder}": "{api, holder}",
         "numbers": "{name, number, ...}",
-        **dict.fromkeys([*INNER, "status"]),  # an error is passed on
+        **dict.fromkeys([*INNER, "status", "redis.error_reply('ERR the record is not of schema v1')"]),  # errors
     }
     assert {short.get(value, value) for value in returned} - {None} == promised
 
@@ -294,7 +303,7 @@ def test_metrics_know_every_event() -> None:
 
 def test_rights_tries_what_the_verbs_call() -> None:
     tried = set(re.findall(r"try\('(\w+)'", (LUA / "rights.lua").read_text()))
-    callers = [*VERBS, RECORD, LUA / "due.lua"]
+    callers = [*VERBS, RECORD, *(LUA / f"{name}.lua" for name in ("due", "heartbeat", "quarantine"))]
     assert tried == {command for file in callers for command in called(file)} - OPTIONAL
     # A verb goes on without these.
     assert {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 
-from dag_retry import AttemptCounter, ConfigError, Verdict
+from dag_retry import AttemptCounter, ConfigError, CounterError, Verdict
 from dag_retry._redis.due import DueRuns
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.views import Unreadable
 from tests.claims import RUN, TRY, claim, events, record, told
 from tests.servers import until
 
@@ -223,10 +227,18 @@ class TestAnIndexThatDisagrees:
         client.delete(KEY)
         assert self.swept(due, client) is None
 
-    def test_the_record_is_not_ours(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+    def test_the_index_holds_what_is_no_run(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
         claim(counter)
-        client.hdel(KEY, "due_at", "status")
-        assert self.swept(due, client) is None
+        client.zadd(ACTIVE, {"no run": 1, "daily load:run": 2, "daily_load:": 3, ":".join(RUN): 4})
+        assert due.read()[0] == [RUN]
+        assert client.zrange(ACTIVE, 0, -1) == [":".join(RUN)]
+
+    def test_the_index_holds_bytes_that_are_no_text(self, redis_url: str) -> None:
+        with closing(redis.Redis.from_url(redis_url)) as client:
+            client.flushall()
+            client.zadd(ACTIVE, {b"daily_load:\xff": 1})
+            assert DueRuns(client).read() == ([], None)
+            assert client.zcard(ACTIVE) == 0
 
     def swept(self, due: DueRuns, client: Any) -> Any:
         """Sweep, with an index that says that the run is due; return what the index says then."""
@@ -238,6 +250,127 @@ class TestAnIndexThatDisagrees:
         assert due.read()[0] == []
         assert client.hgetall(KEY) == before
         return client.zscore(ACTIVE, ":".join(RUN))
+
+
+class TestARecordThatCantBeRead:
+    """A person, or another program, wrote it. The run is put aside: it needs a human, and stops no other."""
+
+    @pytest.mark.parametrize("fields", [("due_at", "status"), ("status",), ("base",)])
+    def test_it_lacks_fields(self, counter: AttemptCounter, due: DueRuns, client: Any, fields: tuple[str, ...]) -> None:
+        claim(counter)
+        is_due(client)
+        client.hdel(KEY, *fields)
+        with pytest.raises(CounterError, match="schema v1"):
+            due.take(*RUN, holder="sweeper:1")
+        self.put_aside(due, client)
+
+    def test_its_key_holds_something_else(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        claim(counter)
+        client.delete(KEY)
+        client.set(KEY, "?", ex=100_000)
+        client.zadd(ACTIVE, {":".join(RUN): 1})
+        with pytest.raises(CounterError, match="a key under one of our names is not ours"):
+            due.take(*RUN, holder="sweeper:1")
+        self.put_aside(due, client)
+
+    def put_aside(self, due: DueRuns, client: Any) -> None:
+        due.quarantine(*RUN, pause=HOUR)
+        runs, wait = due.read()
+        assert runs == []
+        assert wait is not None
+        assert timedelta(minutes=59) < wait <= HOUR
+        (shown,) = Overview(client).runs("attention").runs
+        assert isinstance(shown, Unreadable)
+        assert (shown.dag_id, shown.run_id) == RUN
+
+    def test_it_was_repaired(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        claim(counter)
+        due.quarantine(*RUN, pause=timedelta(0))
+        is_due(client)
+        assert told(due.take(*RUN, holder="sweeper:1")) == ("won", "taken_over", 1)
+        assert client.zrange("{dag-retry}:v1:attention", 0, -1) == []
+
+    def test_it_was_deleted(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        claim(counter)
+        due.quarantine(*RUN, pause=timedelta(0))
+        client.delete(KEY)
+        assert due.take(*RUN, holder="sweeper:1") is None
+        assert due.read() == ([], None)
+        assert client.zrange("{dag-retry}:v1:attention", 0, -1) == []
+
+
+class TestPostpone:
+    def after(self, client: Any, counter: AttemptCounter) -> float:
+        """Return the pause, in minutes."""
+        found = record(counter)
+        assert client.zscore(ACTIVE, ":".join(RUN)) == found.due_at
+        return (found.due_at - found.updated_at) / 60_000
+
+    def put_off(self, counter: AttemptCounter, due: DueRuns, client: Any) -> Any:
+        is_due(client)
+        taken = due.take(*RUN, holder="sweeper:1")
+        assert taken is not None
+        assert counter.postpone(taken, reason="http_503", pause=MINUTE, longest=HOUR)
+        return taken
+
+    def test_the_pause_grows(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        claim(counter)
+        pauses = []
+        for _ in range(8):
+            self.put_off(counter, due, client)
+            pauses.append(self.after(client, counter))
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+        found = record(counter)
+        assert (found.status.value, found.reason, found.attempt, found.faults) == ("waiting", "http_503", 1, 8)
+
+    def test_a_repeat_counts_once(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        claim(counter)
+        taken = self.put_off(counter, due, client)
+        assert counter.postpone(taken, reason="http_503", pause=MINUTE, longest=HOUR)
+        assert (record(counter).faults, self.after(client, counter)) == (1, 1)
+
+    def test_the_faults_end_with_the_claim(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        claim(counter)
+        assert "faults" not in client.hgetall(KEY)
+        self.put_off(counter, due, client)
+        is_due(client)
+        again = due.take(*RUN, holder="sweeper:1")
+        assert again is not None
+        assert counter.confirm(again)
+        assert record(counter).faults == 0
+
+    def test_no_claim_begins_with_faults(self, counter: AttemptCounter, due: DueRuns, client: Any) -> None:
+        """The run was cleared, and Airflow did not say so. It failed again."""
+        claim(counter)
+        self.put_off(counter, due, client)
+        assert told(claim(counter, 1)) == ("won", "claimed", 2)
+        assert record(counter).faults == 0
+
+    @pytest.mark.parametrize("ending", ["exhausted", "skipped", "blocked"])
+    def test_an_ending_that_cant_be_told(self, counter: AttemptCounter, due: DueRuns, client: Any, ending: str) -> None:
+        if ending == "exhausted":
+            ended = claim(counter, 2)
+        elif ending == "skipped":
+            ended = claim(counter, skip="disabled")
+        else:
+            ended = claim(counter)
+            counter.block(ended, reason="http_403")
+        reason = record(counter).reason
+        assert counter.postpone(ended, reason="sweeper_failed", pause=MINUTE, longest=HOUR)
+        found = record(counter)
+        assert (found.status.value, found.reason, found.faults) == (ending, reason, 1)
+        assert self.after(client, counter) == 1
+        assert counter.acknowledge(ended)
+        assert (record(counter).faults, due.read()) == (0, ([], None))
+        assert not counter.postpone(ended, reason="sweeper_failed", pause=MINUTE, longest=HOUR)
+
+    def test_no_record_is_outlived_by_its_pause(self, client: Any) -> None:
+        kept = AttemptCounter(client, ttl=timedelta(minutes=3))
+        won = claim(kept)
+        for _ in range(3):
+            client.hset(KEY, mapping={"status": "claimed", "reason": "due"})
+            assert kept.postpone(won, reason="http_503", pause=MINUTE, longest=HOUR)
+        assert self.after(client, kept) == 2
 
 
 class TestMiss:

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import redis
 from dag_retry import AttemptCounter, CounterError, DagRetry
 from dag_retry._airflow import settings
 from dag_retry._redis.due import DueRuns
+from dag_retry._redis.heartbeat import Heartbeats
 from dag_retry._redis.overview import List, Overview
 
 ROOT = Path(__file__).parents[1]
@@ -164,7 +165,12 @@ def test_the_packages_user_needs_each_of_its_rights(seeded: Any, users: Callable
         counter.claim("nightly", "cleared", generation=1, max_attempts=1, run_after=datetime.now(timezone.utc))
         counter.succeed("nightly", "run")
         DueRuns(client).read()
-        Overview(client).dag_ids()
+        DueRuns(client).quarantine("nightly", "other", pause=timedelta(hours=1))
+        Heartbeats(client).beat("host:1", "")
+        overview = Overview(client)
+        overview.dag_ids()
+        overview.retrying()
+        overview.heartbeat()
 
     work()
     for right in [word[1:] for word in commands("ACL SETUSER")[0] if word.startswith("+") and word != "+hello"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import redis
 
 from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, DagRetry, Status, Verdict
 from dag_retry._redis.connection import connect
+from dag_retry._redis.due import DueRuns
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import Overview
 from tests.contexts import task_failed
@@ -123,26 +124,6 @@ class TestLoss:
             assert (last.verdict, last.reason) == (Verdict.EXHAUSTED, "max_attempts")
 
 
-class Forgetting:
-    """A client whose Redis forgets everything that a script has just written."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def evalsha(self, *call: Any) -> Any:
-        return self._forget(self._client.evalsha(*call))
-
-    def eval(self, *call: Any) -> Any:
-        return self._forget(self._client.eval(*call))
-
-    def _forget(self, answer: Any) -> Any:
-        self._client.flushall()
-        return answer
-
-
 class TestWait:
     def test_acknowledged(self, pair: Pair) -> None:
         with closing(connect(pair.primary.url, timeout=10)) as client, pair.replica.client() as replica:
@@ -195,13 +176,33 @@ class TestWait:
             with pytest.raises(CounterError, match="only 0 of 1 replicas have it"):
                 waiting.result()
 
-    def test_the_claim_is_lost_in_a_failover_before_it(self, pair: Pair) -> None:
-        """Between claim and WAIT the address has come to mean a primary that never heard of the claim."""
-        with pair.primary.client() as client:
-            forgetting: Any = Forgetting(client)
-            counter = AttemptCounter(forgetting, wait_replicas=1)
-            with pytest.raises(CounterError, match="attempt 1 is claimed, but Redis forgot that since: nothing was"):
-                counter.claim(*RUN, generation=0, max_attempts=2)
+    def test_a_claim_with_a_delay(self, pair: Pair) -> None:
+        """It waits, and is not about to be cleared."""
+        with closing(connect(pair.primary.url, timeout=10)) as client, pair.replica.client() as replica:
+            counter = AttemptCounter(client, wait_replicas=1)
+            won = counter.claim(*RUN, generation=0, max_attempts=2, delays=[timedelta(hours=1)])
+            assert (won.verdict, won.due_at > 0) == (Verdict.WON, True)
+            assert replica.hget(f"{{dag-retry}}:v1:run:{RUN[0]}:{RUN[1]}", "status") == "waiting"
+
+    def test_a_sweeper_waits_too(self, pair: Pair) -> None:
+        with closing(connect(pair.primary.url, timeout=1)) as client:
+            counter, due = AttemptCounter(client), DueRuns(client, wait_replicas=1)
+            counter.claim(*RUN, generation=0, max_attempts=2, delays=[timedelta(milliseconds=1)])
+            until(lambda: due.read()[0] == [RUN])
+            pair.replica.send(signal.SIGSTOP)
+            with pytest.raises(CounterError, match="attempt 1 is claimed, but only 0 of 1 replicas have it"):
+                due.take(*RUN, holder="sweeper:1")
+            pair.replica.send(signal.SIGCONT)
+            record = counter.read(*RUN)
+            assert record
+            assert (record.status, record.level, record.due_at > 0) == (Status.CLAIMED, "sweeper", True)
+            with pair.replica.client() as replica:
+                until(lambda: replica.hget(f"{{dag-retry}}:v1:run:{RUN[0]}:{RUN[1]}", "level") == "sweeper")
+            counter.claim("daily", "other", generation=0, max_attempts=2, delays=[timedelta(milliseconds=1)])
+            until(lambda: due.read()[0] == [("daily", "other")])
+            taken = due.take("daily", "other", holder="sweeper:1")
+            assert taken
+            assert (taken.verdict, taken.reason) == (Verdict.WON, "due")
 
     def test_rights(self, pair: Pair) -> None:
         """What the README says its user needs beside the others."""

@@ -536,10 +536,10 @@ class TestDagRetry:
         deploy(namespace="team-a", ttl=7200, wait_replicas=1)
         client = fakeredis.FakeRedis()
         counter = deployment.counter(client)
-        assert (counter._lifetimes.ttl, counter._wait_replicas) == (7_200_000, 1)
+        assert (counter._lifetimes.ttl, counter._replicas._least) == (7_200_000, 1)
         for made in (counter, deployment.due_runs(client)):
             assert made._keys.events() == "{team-a}:v1:events"
-            assert made._verbs._ttl == 7_200_000
+            assert made._verbs.ttl == 7_200_000
         assert deployment.overview(client)._keys.events() == "{team-a}:v1:events"
 
     def test_the_counter_by_itself_has_the_sections_defaults(self) -> None:

@@ -90,6 +90,7 @@ REASONS = {
         "no credentials are set, and without them only a task can clear the run",
         "A run of the sweeper's Dag clears it: see that this Dag is there, and not paused.",
     ),
+    "sweeper_failed": Reason("a hook of the section, or the sweeper, failed", "Read the sweeper's log."),
     # The run was deleted.
     "gone": Reason("the run was deleted"),
     # The way to Airflow is broken, and no run is the cause.

@@ -49,7 +49,7 @@ def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
 def sweep(live: Live) -> None:
     """Do what a run of the sweeper's Dag does, for runs whose callbacks had 15 s to come."""
     sweeper = Sweeper(live.client, Airflow(Deadline(15)), grace=timedelta(seconds=15))
-    sweeper.find_unclaimed()
+    sweeper.look()
     sweeper.sweep()
 
 

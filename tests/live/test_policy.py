@@ -354,7 +354,7 @@ class TestLostCallback:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
             patch.setenv("AIRFLOW__DAG_RETRY__API_URL", api)
-            assert Sweeper(live.client, Airflow(Deadline(15)), grace=timedelta(0)).find_unclaimed() >= 1
+            assert Sweeper(live.client, Airflow(Deadline(15)), grace=timedelta(0)).look() >= 1
         record = live.record("killed_at_the_task_level")
         assert (record["status"], record["reason"]) == ("unclaimed", "no_callback")
         retried = command(live, "retry", "killed_at_the_task_level", RUN)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from unittest.mock import patch
 
 import redis
@@ -132,6 +132,8 @@ class Flow:
         if not own_hooks:
             self._retry._hooks = self._sweeper._hooks = of_section = Hooks(**hooks)
             of_section.own = False
+        # The way to Airflow works. What is not answered is one run's fault.
+        self._sweeper.way = cast("Any", SimpleNamespace(beat=lambda: None, check=lambda _: None))
         self.cap = cap
         self.way = way
         self.forgets = forgets
@@ -192,8 +194,6 @@ class Flow:
             patch("dag_retry._callback.winner.AtomicWay", way),
             patch("dag_retry._airflow.ways.supervisor._send", AskingSupervisor(self).send),
             patch("dag_retry._airflow.api.AirflowApi", lambda *_: AskingApi(self)),
-            patch("dag_retry._callback.winner.AirflowApi", lambda *_: AskingApi(self)),
-            patch("dag_retry._callback.endings.AirflowApi", lambda *_: AskingApi(self)),
             patch("dag_retry._airflow.sdk.count", lambda *_: None),
             patch("tenacity.nap.time.sleep", lambda _: None),
             patch("dag_retry._callback.winner._LEAST", 0.0 if self._repeats else 1e6),
@@ -214,6 +214,9 @@ class AskingRedis(redis.Redis):
 
     def evalsha(self, sha: str, numkeys: int, *call: Any) -> Any:
         return self._run({script("record", verb).sha: verb for verb in VERBS}.get(sha), call[numkeys:])
+
+    def pipeline(self, *_: Any, **__: Any) -> Any:
+        raise redis.ConnectionError("away")
 
     def _run(self, verb: str | None, arguments: tuple[Any, ...]) -> Any:
         if verb is None:
@@ -273,10 +276,7 @@ class AskingApi:
         self._flow = flow
         self.client = self
 
-    def __enter__(self) -> AskingApi:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None: ...
 
     def post_to(self, route: str, *, query: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
         """The atomic way's request."""

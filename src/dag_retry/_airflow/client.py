@@ -42,6 +42,11 @@ class ApiClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def url(self) -> str:
+        """The address of Airflow, without ``/api/v2``."""
+        return self._settings.url
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dag_retry._redis.connection import Client
     from dag_retry._redis.counter import AttemptCounter
     from dag_retry._redis.due import DueRuns
+    from dag_retry._redis.heartbeat import Heartbeats
     from dag_retry._redis.interventions import Interventions
     from dag_retry._redis.overview import Overview
 
@@ -50,11 +51,27 @@ def due_runs(client: Client) -> DueRuns:
     """Return the runs that are due, for a sweeper.
 
     :param client: a client of the deployment's Redis.
-    :raises ConfigError: ``namespace`` or ``ttl`` is wrong.
+    :raises ConfigError: ``namespace``, ``ttl`` or ``wait_replicas`` is wrong.
     """
     from dag_retry._redis.due import DueRuns
 
-    return DueRuns(client, namespace=section.get("namespace"), ttl=section.get("ttl"))
+    return DueRuns(
+        client,
+        namespace=section.get("namespace"),
+        ttl=section.get("ttl"),
+        wait_replicas=section.get("wait_replicas"),
+    )
+
+
+def heartbeats(client: Client) -> Heartbeats:
+    """Return the heartbeat, for a sweeper.
+
+    :param client: a client of the deployment's Redis.
+    :raises ConfigError: ``namespace`` or ``ttl`` is wrong.
+    """
+    from dag_retry._redis.heartbeat import Heartbeats
+
+    return Heartbeats(client, namespace=section.get("namespace"), ttl=section.get("ttl"))
 
 
 def interventions(client: Client) -> Interventions:

@@ -45,16 +45,18 @@ class ClaimVerbs:
         """
         return self._holds("confirm", claim, reason=reason, attempt=attempt)
 
-    def postpone(self, claim: Claim, *, reason: str, pause: timedelta) -> bool:
-        """Give the claim back, since the run can't be cleared now. The attempt stays counted, and no hook is told.
+    def postpone(self, claim: Claim, *, reason: str, pause: timedelta, longest: timedelta | None = None) -> bool:
+        """Give the claim back, since it can't be finished now. The attempt stays counted, and no hook is told.
 
-        :param reason: why, as a code such as ``dag_paused``.
-        :param pause: how long the run waits, until a sweeper takes it.
-        :return: whether this claim still held the run. If so, the run waits.
+        :param reason: why, as a code such as ``dag_paused``. An ending keeps its own.
+        :param pause: how long until a sweeper takes the run.
+        :param longest: the pause doubles each time, up to this one. By default it does not grow.
+        :return: whether this claim still held the run.
         :raises ConfigError: a record does not outlive the pause.
         """
         self._lifetimes.check_delays(pause)
-        return self._holds("postpone", claim, reason=reason, pause=ms(pause))
+        most = min(longest, self._lifetimes.longest_delay) if longest else None
+        return self._holds("postpone", claim, reason=reason, pause=ms(pause), longest=ms(most) if most else None)
 
     def forget(self, claim: Claim) -> bool:
         """Delete the record of a run that was deleted.

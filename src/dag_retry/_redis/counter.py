@@ -7,16 +7,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dag_retry._defaults import NAMESPACE, TTL
-from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
 from dag_retry._redis.claim_verbs import ClaimVerbs
 from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.lifetimes import LEASE, Lifetimes, ms, ms_since_epoch
 from dag_retry._redis.record import claim_of, flags_text, record_of
-from dag_retry._redis.replicas import await_replicas
+from dag_retry._redis.replicas import Replicas
 from dag_retry._redis.scripts import Verbs, check_count, check_ids, new_claim_id
-from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord, Verdict
+from dag_retry._types import Claim, ClearOption, FailedTry, RunRecord
 
 if TYPE_CHECKING:
     from redis import Redis, RedisCluster
@@ -53,14 +52,11 @@ class AttemptCounter(ClaimVerbs):
         lease: timedelta = LEASE,
         wait_replicas: int = 0,
     ) -> None:
-        check_count("wait_replicas", wait_replicas, 0)
-        if wait_replicas and hasattr(redis_client, "get_primaries"):
-            raise ConfigError(f"wait_replicas is {wait_replicas}, and redis_url is a Cluster's: set it to 0 there")
         self._redis = redis_client
-        self._wait_replicas = wait_replicas
         self._keys = Keys(namespace)
         lifetimes = Lifetimes(ttl, lease)
         super().__init__(Verbs(redis_client, self._keys, lifetimes.ttl), lifetimes)
+        self._replicas = Replicas(redis_client, self._verbs, wait_replicas)
 
     def claim(  # noqa: PLR0913 - the public method
         self,
@@ -119,7 +115,7 @@ class AttemptCounter(ClaimVerbs):
         check_count("max_attempts", max_attempts, 1)
         self._lifetimes.check_delays(*delays)
         claim_id = claim_id or new_claim_id()
-        answer = self._verbs.run(
+        answer, acknowledged = self._replicas.run(
             "claim",
             dag_id,
             run_id,
@@ -145,8 +141,7 @@ class AttemptCounter(ClaimVerbs):
             on_manual_clear=None if on_manual_clear == "start_fresh" else on_manual_clear,
         )
         claim = claim_of(answer, dag_id=dag_id, run_id=run_id, generation=generation, claim_id=claim_id, holder=holder)
-        if self._wait_replicas and claim.verdict is Verdict.WON:
-            await_replicas(self._redis, self._verbs, claim, self._lifetimes.lease, self._wait_replicas)
+        self._replicas.check(claim, acknowledged)
         return claim
 
     def succeed(

@@ -40,7 +40,7 @@ _REMEDIES = {
     "MISCONF": (
         "it can't save its snapshots and so refuses writes (MISCONF): read the log of Redis. Mostly a disk is full"
     ),
-    "WRONGTYPE|user_script:.*attempt to": (
+    "WRONGTYPE|user_script:.*attempt to|not of schema v1": (
         "a key under one of our names is not ours: rename or delete the key that begins with {<namespace>}:v1: and is "
         "not as the README says, or set another namespace"
     ),

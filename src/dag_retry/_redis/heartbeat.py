@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dag_retry._defaults import NAMESPACE, TTL
+from dag_retry._errors import ConfigError
+from dag_retry._redis.errors import counter_errors
+from dag_retry._redis.keys import Keys
+from dag_retry._redis.lifetimes import Lifetimes
+from dag_retry._redis.reads import RunId
+from dag_retry._redis.record import text
+from dag_retry._redis.scripts import run_script, script
 from dag_retry._redis.views import number
+
+if TYPE_CHECKING:
+    from redis import Redis, RedisCluster
 
 
 class Heartbeat(NamedTuple):
     """What the sweeper said that looked last. Times are ms since the epoch, by Redis's clock.
 
-    :param at: when a sweeper last looked at what is due.
+    :param at: when a sweeper last said something. Each says so every few seconds, also while the way is broken.
     :param holder: host and process of that sweeper.
     :param api: the address of Airflow's API that this sweeper uses; empty without credentials.
     :param looked_until: up to when failed runs were searched.
@@ -36,7 +48,7 @@ class Heartbeat(NamedTuple):
         """Read the HASH ``{<ns>}:v1:sweeper``. Any field may be missing, since somebody else may have written the HASH.
 
         :param fields: the fields of the HASH.
-        :return: the heartbeat; None if no sweeper has ever looked.
+        :return: the heartbeat; None if no sweeper has ever said something.
         """
         if not number(fields.get("at")):
             return None
@@ -52,8 +64,62 @@ class Heartbeat(NamedTuple):
         )
 
 
-def _runs(text: str) -> frozenset[tuple[str, str]]:
+def _runs(said: str) -> frozenset[tuple[str, str]]:
     try:
-        return frozenset((str(dag_id), str(run_id)) for dag_id, run_id in json.loads(text))
+        return frozenset((str(dag_id), str(run_id)) for dag_id, run_id in json.loads(said))
     except (ValueError, TypeError):
         return frozenset()
+
+
+class Heartbeats:
+    """Reads and writes the heartbeat, for a sweeper.
+
+    Both methods raise :class:`CounterError` if Redis is unreachable or refuses.
+
+    :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``.
+    :param namespace: the namespace of the counter.
+    :param ttl: the TTL of the counter.
+    """
+
+    def __init__(self, redis_client: Redis | RedisCluster, *, namespace: str = NAMESPACE, ttl: timedelta = TTL) -> None:
+        self._redis: Any = redis_client
+        self._key = Keys(namespace).sweeper()
+        self._ttl = Lifetimes(ttl).shared_ttl
+
+    def read(self) -> Heartbeat | None:
+        """Return the heartbeat; None if no sweeper has ever said something."""
+        with counter_errors(self._redis):
+            raw = self._redis.hgetall(self._key)
+        return Heartbeat.of({text(name): text(value) for name, value in raw.items()})
+
+    def beat(
+        self,
+        holder: str,
+        api: str,
+        *,
+        fault: str = "",
+        fault_text: str = "",
+        looked_until: int | None = None,
+        queued: Sequence[RunId] | None = None,
+    ) -> None:
+        """Say that a sweeper lives, and how it fares. Parameters are as in :class:`Heartbeat`.
+
+        :param looked_until: None if the sweeper has not looked since.
+        :param queued: None if the sweeper has not looked since.
+        :raises ConfigError: another sweeper lives, and uses another Airflow.
+        """
+        said = {"holder": holder, "api": api, "fault": fault, "fault_text": fault_text}
+        if looked_until is not None:
+            said["looked_until"] = str(looked_until)
+        if queued is not None:
+            said["queued"] = json.dumps(queued)
+        with counter_errors(self._redis):
+            other = run_script(self._redis, script("heartbeat"), 1, self._key, json.dumps(said), self._ttl)
+        if other:
+            its_api, its_holder = map(text, other)
+            raise ConfigError(
+                f"this sweeper clears runs of the Airflow at {api}, and the sweeper {its_holder}, in the same Redis "
+                f"and namespace, clears those of {its_api}: they would take each other's runs. Give each Airflow a "
+                "namespace of its own. If both are one Airflow, use one address: this sweeper may begin five minutes "
+                "after the other has stopped"
+            )

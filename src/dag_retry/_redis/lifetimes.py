@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 from dag_retry._errors import ConfigError
 
+SHARED_TTL = timedelta(days=30)
+"""The keys that runs share are kept so long, or for a longer TTL of records: ``shared_ttl`` in ``lua/record.lua``."""
+
 LEASE = timedelta(seconds=60)
 """A winner may take a minute, four times as long as a callback takes. A dead winner costs a run that minute."""
 
@@ -28,6 +31,7 @@ class Lifetimes:
         if lease >= ttl:
             raise ConfigError(f"lease ({lease}) must be shorter than ttl ({ttl}): a record must outlive the lease")
         self.ttl = ms(ttl)
+        self.shared_ttl = max(self.ttl, ms(SHARED_TTL))
         self.lease = ms(lease)
         self.longest_delay = ttl - lease
         """The longest delay that a record outlives."""

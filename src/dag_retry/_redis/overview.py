@@ -15,7 +15,7 @@ from dag_retry._reasons import SETTLED
 from dag_retry._redis.health import Health
 from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.keys import Keys
-from dag_retry._redis.reads import Placed, Reads
+from dag_retry._redis.reads import Placed, Reads, RunId
 from dag_retry._redis.record import text
 from dag_retry._redis.views import Event, Page, Sizes, Unreadable, number
 from dag_retry._types import TOLD_BY, RunRecord
@@ -146,7 +146,14 @@ class Overview:
         :param dag_id: the Dag.
         :param run_id: the Dag run.
         """
-        return self._reads.records([(dag_id, run_id)])[0]
+        return self.records([(dag_id, run_id)])[0]
+
+    def records(self, runs: list[RunId]) -> list[RunRecord | Unreadable | None]:
+        """Return the records of many runs in one round trip; None where a run never failed.
+
+        :param runs: the runs, each with its Dag.
+        """
+        return self._reads.records(runs)
 
     def timeline(self, dag_id: str, run_id: str) -> list[Event]:
         """Return a run's events, oldest first. The stream holds about the newest 10,000 of all runs.
@@ -207,6 +214,10 @@ class Overview:
     def dag_ids(self) -> set[str]:
         """Return the Dags that have an event in the stream."""
         return {dag_id for placed in self._reads.recent(None, None, 0) for _, (dag_id, _) in placed}
+
+    def retrying(self) -> dict[RunId, int]:
+        """Return the runs that are ``retrying``, each with the generation whose failure was claimed."""
+        return self._reads.retrying(self.now())
 
     def _placed(
         self, which: List, dag_ids: Collection[str] | None, changed: tuple[int | None, int | None], offset: int

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dag_retry._errors import CounterError
@@ -13,7 +14,8 @@ from dag_retry._redis.errors import counter_errors
 from dag_retry._redis.keys import SCHEMA, Index, Keys, run_of
 from dag_retry._redis.record import record_of, text
 from dag_retry._redis.scripts import run_script, script
-from dag_retry._redis.views import Event, Unreadable
+from dag_retry._redis.views import Event, Unreadable, number
+from dag_retry._types import Status
 
 if TYPE_CHECKING:
     from dag_retry._types import RunRecord
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _CHUNK = 1000
 # One call passes over so many members that are not wanted.
 _LOOK_AT = 10_000
+# Who looks for retried runs passes over so many others.
+_MOST_ACTIVE = 200_000
 # The stream is trimmed to about 10,000 entries (`KEPT_EVENTS` in lua/record.lua), never to fewer.
 _MOST_EVENTS = 20_000
 
@@ -112,6 +116,26 @@ class Reads:
             yield events
             looked_at += seen
             first = f"({text(cursor)}"
+
+    def retrying(self, now: int) -> dict[RunId, int]:
+        """Return the runs that are ``retrying``, each with its generation: at most 10,000, which changed longest ago.
+
+        This takes no more rights than a sweeper has.
+
+        :param now: Redis's time. Such a run is looked at when its record ends, so later than now.
+        """
+        found: dict[RunId, int] = {}
+        active = self._keys.index("active")
+        for offset in range(0, _MOST_ACTIVE, _LOOK_AT):
+            (members,) = self.ask(("ZRANGEBYSCORE", active, f"({now}", "+inf", "LIMIT", offset, _LOOK_AT))
+            runs = [run_of(text(member)) for member in members]
+            asked = (("HMGET", self._keys.run(*run), "status", "generation") for run in runs)
+            for run, answer in zip(runs, self.ask(*asked, foreign=True), strict=True):
+                if isinstance(answer, list) and text(answer[0]) == Status.RETRYING.value:
+                    found[run] = number(answer[1])
+            if len(members) < _LOOK_AT or len(found) >= _LOOK_AT:
+                break
+        return dict(islice(found.items(), _LOOK_AT))
 
     def statuses(self, runs: list[RunId]) -> list[tuple[str, str]]:
         """Return the status of each of these runs ('' where there is no record), and the reason if the run is skipped.

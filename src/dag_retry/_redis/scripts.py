@@ -60,13 +60,13 @@ class Verbs:
 
     :param client: a ``redis.Redis`` or ``redis.RedisCluster``.
     :param keys: the names of the keys.
-    :param ttl: how long Redis keeps a record after its last change, in ms.
+    :ivar ttl: how long Redis keeps a record after its last change, in ms.
     """
 
     def __init__(self, client: Any, keys: Keys, ttl: int) -> None:
         self._client = client
         self._keys = keys
-        self._ttl = ttl
+        self.ttl = ttl
 
     def run(self, verb: str, dag_id: str, run_id: str, **arguments: Any) -> Any:
         """Run a verb in one round trip.
@@ -90,7 +90,7 @@ class Verbs:
         """
         check_ids(dag_id, run_id)
         keys = self._keys.of(dag_id, run_id)
-        given = {"dag_id": dag_id, "run_id": run_id, "ttl": self._ttl, **arguments}
+        given = {"dag_id": dag_id, "run_id": run_id, "ttl": self.ttl, **arguments}
         texts = {name: _text(value) for name, value in given.items() if value is not None}
         return script("record", verb), [len(keys), *keys, json.dumps(texts)]
 

@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from dag_retry._errors import ConfigError, DagRetryError
+from dag_retry._errors import ApiUnanswered, ConfigError, DagRetryError
 from dag_retry.sweeper.sweeper import sweeper
 
 log = logging.getLogger(__name__)
@@ -17,18 +17,20 @@ log = logging.getLogger(__name__)
 # In seconds, between two looks for failed runs that no callback has claimed.
 _LOOK_EVERY = 60.0
 # In seconds: the pause after Redis or Airflow has failed. It doubles with each failure, up to the longest pause.
-_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+# In seconds: Airflow may ask for a longer pause than that, but for no longer one than this.
+_LONGEST_ASKED = 3600.0
 
 
 def sweep_once() -> None:
-    """Finish every run that is due, look for unclaimed failures, and return.
+    """Finish every run that is due, look at Airflow's runs, and return.
 
     :raises ConfigError: a setting is missing or wrong.
     :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
     """
     with sweeper() as once:
         once.sweep()
-        once.find_unclaimed()
+        once.look()
 
 
 def serve(interval: timedelta) -> None:
@@ -45,21 +47,30 @@ def serve(interval: timedelta) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stopped)
-    pause, look_at = _PAUSE, 0.0
+    pause, look_at, begun = _PAUSE, 0.0, False
     while not stop.is_set():
         try:
             with sweeper() as service:
+                begun = True
                 log.info("Dag retry: the sweeper looks every %g s.", interval.total_seconds())
                 while not stop.is_set():
                     wait = service.sweep(lambda: not stop.is_set())
+                    service.way.beat()
                     if time.monotonic() >= look_at:
                         look_at = time.monotonic() + _LOOK_EVERY
-                        service.find_unclaimed()
+                        service.look()
                     pause = _PAUSE
                     stop.wait(min(interval, wait or interval).total_seconds())
-        except ConfigError:
-            raise
-        except DagRetryError as error:
-            log.error("Dag retry: the sweeper goes on in %g s: %s", pause, error)
-            stop.wait(pause)
+        except Exception as error:
+            if isinstance(error, ConfigError) and not begun:
+                raise
+            asked = error.retry_after if isinstance(error, ApiUnanswered) else 0
+            now = max(pause, min(asked, _LONGEST_ASKED))
+            # Nothing stops a sweeper. An error that is none of ours is a fault of this package.
+            log.error("Dag retry: the sweeper goes on in %g s: %s", now, error, exc_info=not _is_ours(error))
+            stop.wait(now)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _is_ours(error: Exception) -> bool:
+    return isinstance(error, DagRetryError)

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Any
 from dag_retry._airflow import sdk, section, settings
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
-from dag_retry._airflow.ways.supervisor import has_supervisor
 from dag_retry._callback import deployment
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout
 from dag_retry._callback.verdict import act
-from dag_retry._errors import ApiRefused, DagRetryError
+from dag_retry._errors import (
+    ApiError,
+    ApiRefused,
+    ApiUnanswered,
+    ApiUnusable,
+    ConfigError,
+    CounterError,
+    DagRetryError,
+)
 from dag_retry._policy.hooks import Hooks
+from dag_retry._redis.views import Unreadable
 from dag_retry._types import Claim
+from dag_retry.sweeper.retrying import LostSuccesses, queued_long
 from dag_retry.sweeper.unclaimed import UnclaimedRuns
+from dag_retry.sweeper.way import WayToAirflow, fault_code
 
 if TYPE_CHECKING:
     from dag_retry._redis.connection import Client
@@ -28,6 +38,10 @@ log = logging.getLogger(__name__)
 
 # In seconds. A sweeper may take as long for one run as a callback may.
 _DEADLINE = LONGEST
+# In seconds: how long one look at Airflow's runs takes, for failures and for successes.
+_LOOK = 30.0
+# What can't be finished is due again after the first pause, which is the lease. It doubles, up to the longest.
+_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 
 
 class Sweeper:
@@ -38,8 +52,8 @@ class Sweeper:
 
     :param redis_client: a client of the deployment's Redis.
     :param airflow: the session with Airflow's REST API. Each run has its whole deadline.
-    :param grace: how long the callbacks of a failed run may take to come.
-    :param look_back: how far the first look for failed runs goes back.
+    :param grace: how long the callbacks of a run that has ended may take to come.
+    :param look_back: how far the first look at Airflow's runs goes back.
     :raises ConfigError: a hook of the section is wrong.
     """
 
@@ -54,49 +68,66 @@ class Sweeper:
         self._counter = deployment.counter(redis_client)
         self._due = deployment.due_runs(redis_client)
         self._overview = deployment.overview(redis_client)
+        self._heartbeats = deployment.heartbeats(redis_client)
         self._airflow = airflow
         self._hooks = Hooks()
         self._name = process_name()
+        self.way = WayToAirflow(airflow, self._heartbeats, self._name)
+        """The way to Airflow."""
         self._grace = grace
-        self._looked_until = datetime.now(timezone.utc) - look_back
+        self._look_back = look_back
+        self._unclaimed = UnclaimedRuns(
+            airflow, self._counter, self._due, self._overview, grace=grace, holder=self._name
+        )
 
     def sweep(self, go_on: Callable[[], bool] = lambda: True) -> timedelta | None:
-        """Finish every run that is due.
+        """Finish every run that is due. A run that can't be finished is due again later, and stops no other.
 
         :param go_on: asked before each run; the sweep ends when it returns False.
         :return: the time until the next run is due; None if there is none.
         :raises CounterError: Redis failed.
-        :raises ApiUnanswered: Airflow gave no clear answer. The run that was taken stays due, and so do the others.
+        :raises ApiError: the way to Airflow is broken. The run that was taken is due again, and so are the others.
+        :raises ConfigError: the same, because of a setting.
         """
+        looked_at: list[tuple[str, str]] = []
         while True:
             runs, wait = self._due.read()
+            # If they are still due, other sweepers have them in hand.
+            if not runs or runs == looked_at:
+                return wait
             for dag_id, run_id in runs:
                 if not go_on():
                     return None
-                if claim := self._due.take(dag_id, run_id, holder=self._name):
+                self.way.beat()
+                if claim := self._take(dag_id, run_id):
                     self._finish(claim)
-            if not runs:
-                return wait
+            looked_at = runs
 
-    def find_unclaimed(self) -> int:
-        """Look for failures that no callback has claimed, and claim them. If nobody left a policy, a human must look.
+    def look(self) -> int:
+        """Look at Airflow's runs: for failures that nobody has claimed, for lost successes, and into the queue.
 
-        A killed task calls nothing back. Airflow may never call the Dag-level callback either. Only the REST API lists
-        failed runs, so this needs credentials.
+        A killed task calls nothing back. Airflow may never call the Dag-level callback either. Then this claims the
+        failure. If nobody left a policy, a human must look. Only the REST API lists runs, so this needs credentials.
 
-        :return: how many such runs this look has found.
+        Redis holds up to where the last look has come. So any sweeper goes on from there.
+
+        :return: how many unclaimed failures this look has found.
         :raises DagRetryError: Redis failed, or Airflow refused, or Airflow gave no clear answer.
         """
         if not settings.has_credentials():
             return 0
         until = datetime.now(timezone.utc) - self._grace
+        last = self._heartbeats.read()
+        since = until - self._look_back
+        if last and last.looked_until:
+            since = datetime.fromtimestamp(last.looked_until / 1000, timezone.utc)
         found = 0
-        self._airflow.deadline.renew()
-        unclaimed = UnclaimedRuns(self._airflow, self._counter, self._due, grace=self._grace, holder=self._name)
-        for run, claim in unclaimed.between(self._looked_until, until, self._overview.dag_ids()):
+        for run, claim in self._unclaimed.between(since, until, Deadline(_LOOK), self.way.check):
             found += 1
             sdk.count("unclaimed", run.dag_id)
-            if claim is None:
+            if claim:
+                self._finish(claim)
+            else:
                 log.error(
                     "Dag retry: %s failed, and no callback claimed that. No policy is known: set %s, or retry the "
                     "run with: dag-retry retry %s %s",
@@ -105,13 +136,33 @@ class Sweeper:
                     run.dag_id,
                     run.run_id,
                 )
-            else:
-                self._finish(claim)
-        # Airflow may record a failed run a moment after the run's end date.
-        self._looked_until = until - timedelta(minutes=1)
+        retrying = self._overview.retrying()
+        successes = LostSuccesses(self._airflow, self._counter, self._hooks)
+        reached = successes.settle(since, self._unclaimed.looked_until, Deadline(_LOOK), retrying)
+        # Airflow may record the end of a run a moment after the run's end date.
+        reached = min(reached, until - timedelta(minutes=1))
+        queued = queued_long(self._airflow, retrying)
+        self.way.looked(int(reached.timestamp() * 1000), queued)
         return found
 
+    def _take(self, dag_id: str, run_id: str) -> Claim | None:
+        """Take a run that is due; None if another holder has taken it, or if its record can't be read."""
+        try:
+            return self._due.take(dag_id, run_id, holder=self._name)
+        except CounterError as error:
+            if not isinstance(self._overview.run(dag_id, run_id), Unreadable):
+                raise
+            self._due.quarantine(dag_id, run_id, pause=_LONGEST_PAUSE)
+            log.error(
+                "Dag retry: %s is due, and its record in Redis can't be read: %s. Delete or repair the record, then "
+                "clear the run by hand. A sweeper looks again in an hour.",
+                describe_run(dag_id, run_id),
+                error,
+            )
+            return None
+
     def _finish(self, claim: Claim) -> None:
+        """Finish a claim, or put it off."""
         if claim.reason == "taken_over":
             sdk.count("taken_over", claim.dag_id)
         context: dict[str, Any] = {"dag_id": claim.dag_id, "run_id": claim.run_id}
@@ -120,27 +171,45 @@ class Sweeper:
             act(Holder(claim, self._counter, "sweeper", self._hooks, context, self._airflow))
         except ApiRefused:
             return  # The run is blocked, and the hooks were told.
+        except (ApiUnanswered, ApiUnusable, ConfigError) as error:
+            self._put_off(claim, error)
         except DagRetryError:
             raise
-        except Exception:  # noqa: BLE001 (A hook failed and was logged. Its ending stays due.)
-            return
+        except Exception as error:  # noqa: BLE001 (mostly a hook failed, and was logged)
+            self._postpone(claim, "sweeper_failed", f"{type(error).__name__}: {error}")
+
+    def _put_off(self, claim: Claim, error: ApiUnanswered | ApiUnusable | ConfigError) -> None:
+        """Put off a claim that could not be cleared, or raise what is wrong with the way to Airflow."""
+        asked = error.retry_after if isinstance(error, ApiUnanswered) else 0
+        pause = max(_PAUSE, min(timedelta(seconds=asked), _LONGEST_PAUSE))
+        try:
+            self.way.check(error)
+        except (ApiError, ConfigError) as fault:
+            self._counter.postpone(claim, reason=fault_code(fault), pause=pause)
+            raise
+        self._postpone(claim, "config" if isinstance(error, ConfigError) else error.reason, str(error), pause)
+
+    def _postpone(self, claim: Claim, reason: str, why: str, pause: timedelta = _PAUSE) -> None:
+        """Put off a claim for longer and longer."""
+        if self._counter.postpone(claim, reason=reason, pause=pause, longest=_LONGEST_PAUSE):
+            run = describe_run(claim.dag_id, claim.run_id)
+            log.error("Dag retry: %s can't be finished now, and a sweeper tries again later: %s", run, why)
 
 
 @contextmanager
 def sweeper() -> Iterator[Sweeper]:
-    """Make a sweeper from the settings, after a first request to Airflow.
+    """Make a sweeper from the settings, and check the way to Airflow. While the way is broken, nothing is taken.
 
-    Without that request, wrong credentials would block every run that is due. The sweeper's Dag needs no credentials,
-    since its task has a supervisor.
+    The sweeper's Dag needs no credentials, since its task has a supervisor.
 
-    :raises ConfigError: a setting is missing or wrong.
-    :raises ApiRefused: Airflow refuses the credentials.
-    :raises ApiUnanswered: Airflow gives no clear answer, or a named Connection was not found.
-    :raises CounterError: no node of the Cluster answers, or a named Connection was not found.
+    :raises ConfigError: a setting is missing or wrong, or another sweeper lives and uses another Airflow.
+    :raises ApiError: the way to Airflow does not work.
+    :raises CounterError: Redis failed, or a named Connection was not found.
     """
-    with Airflow(Deadline(_DEADLINE)) as airflow:
-        if settings.has_credentials() or not has_supervisor():
-            client = airflow.api.client
-            client.items(client.get("dags", query={"limit": 1}), "dags")
-        with closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client:
-            yield Sweeper(redis_client, airflow)
+    with (
+        Airflow(Deadline(_DEADLINE)) as airflow,
+        closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client,
+    ):
+        made = Sweeper(redis_client, airflow)
+        made.way.check()
+        yield made

@@ -28,11 +28,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="sweep once, and stop")
     parser.add_argument(
         "--interval",
-        type=age,
+        type=_interval,
         default=age("1s"),
         metavar="AGE",
         help="the longest wait before the next look at what is due (default: 1s)",
     )
+
+
+def _interval(text: str) -> int:
+    """Return the ms of an interval.
+
+    :raises argparse.ArgumentTypeError: the text is no age, or no time would be left between two looks.
+    """
+    if not (ms := age(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} leaves no time between two looks: use 1s or more")
+    return ms
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

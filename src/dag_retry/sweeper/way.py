@@ -1,0 +1,105 @@
+"""The way to Airflow, as a sweeper finds it: whether it works, and the heartbeat that says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from dag_retry._airflow import settings
+from dag_retry._airflow.session import Airflow
+from dag_retry._airflow.ways.supervisor import has_supervisor
+from dag_retry._errors import ApiError, ApiUnanswered, ConfigError, CounterError
+from dag_retry._redis.heartbeat import Heartbeats
+from dag_retry._redis.reads import RunId
+
+# In seconds, between two heartbeats.
+_BEAT = 5.0
+
+
+class WayToAirflow:
+    """Checks the way to Airflow, and writes the heartbeat.
+
+    Every method raises :class:`CounterError` if Redis failed, and :class:`ConfigError` if another sweeper lives and
+    uses another Airflow.
+
+    :param airflow: the session with Airflow's REST API.
+    :param heartbeats: writes the heartbeat.
+    :param holder: names this sweeper: host and process.
+    """
+
+    def __init__(self, airflow: Airflow, heartbeats: Heartbeats, holder: str) -> None:
+        self._airflow = airflow
+        self._heartbeats = heartbeats
+        self._holder = holder
+        self._address = ""
+        self._beat_at = 0.0
+
+    def check(self, doubt: ApiError | ConfigError | None = None) -> None:
+        """Ask Airflow something small, over a new session, and say in the heartbeat whether Airflow answers.
+
+        A process without credentials can't check. If it has no supervisor either, its setting is missing.
+
+        :param doubt: why to check. If this process can't, this counts as a fault of the way.
+        :raises ConfigError: a setting is missing or wrong.
+        :raises ApiError: the way does not work.
+        """
+        try:
+            if settings.has_credentials() or not has_supervisor():
+                self._ask()
+            elif doubt:
+                raise doubt
+        except (ApiError, ConfigError) as fault:
+            with suppress(CounterError):
+                self._say(fault=fault_code(fault), fault_text=str(fault))
+            raise
+        self._say()
+
+    def beat(self) -> None:
+        """Say that this sweeper lives, every few seconds."""
+        if time.monotonic() >= self._beat_at:
+            self._say()
+
+    def looked(self, until: int, queued: Sequence[RunId]) -> None:
+        """Say what a look at Airflow's runs has found.
+
+        :param until: up to where the look has come, in ms since the epoch.
+        :param queued: the retried runs that stay ``queued``.
+        """
+        self._say(looked_until=until, queued=queued)
+
+    def _ask(self) -> None:
+        # A new session has the settings as they are now, and a new login.
+        self._airflow.close()
+        self._airflow.deadline.renew()
+        client = self._airflow.api.client
+        self._address = client.url
+        client.items(client.get("dags", query={"limit": 1}), "dags")
+
+    def _say(
+        self,
+        *,
+        fault: str = "",
+        fault_text: str = "",
+        looked_until: int | None = None,
+        queued: Sequence[RunId] | None = None,
+    ) -> None:
+        self._beat_at = time.monotonic() + _BEAT
+        self._heartbeats.beat(
+            self._holder,
+            self._address,
+            fault=fault,
+            fault_text=fault_text,
+            looked_until=looked_until,
+            queued=queued,
+        )
+
+
+def fault_code(fault: ApiError | ConfigError) -> str:
+    """Return the code of a fault of the way.
+
+    :param fault: what :meth:`WayToAirflow.check` raised.
+    """
+    if isinstance(fault, ConfigError):
+        return "config"
+    return "api_away" if isinstance(fault, ApiUnanswered) else fault.reason
