@@ -159,12 +159,12 @@ class StubApi:
 
     def list_runs(self, body: Any) -> Response:
         """As Airflow 3.3.2 does: the filters that are given, the order, and a page."""
-        found = [run for run in self.runs if run["state"] in body["states"]]
+        found = [run for run in self.runs if run.get("state") in body.get("states", [run.get("state")])]
         if body.get("dag_ids"):
-            found = [run for run in found if run["dag_id"] in body["dag_ids"]]
+            found = [run for run in found if run.get("dag_id", self.dag_id) in body["dag_ids"]]
         if since := body.get("end_date_gte"):
             found = [run for run in found if _date(since) <= _date(run["end_date"]) <= _date(body["end_date_lte"])]
-        order = body.get("order_by", "end_date")
+        order = body.get("order_by", "end_date").removeprefix("-")
         found.sort(key=lambda run: _date(run.get(order) or "2026-01-01T00:00:00Z"))
         offset = body.get("page_offset", 0)
         page = found[offset : offset + min(100, body["page_limit"])]

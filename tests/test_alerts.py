@@ -78,7 +78,7 @@ def ends(retry: DagRetry, stub: StubApi, ending: str) -> tuple[dict[str, Any], d
         retry.on_failure(task_failed(0))
         return task_failed(1), dag_failed(1)
     if ending == "blocked":
-        stub.faults += [None] + [before(403)] * 9
+        stub.faults += [None, before(403)] * 9
         return task_failed(0), dag_failed(0)
     return task_failed(0) | {"exception": AirflowFailException("no use")}, dag_failed(0)
 
@@ -147,7 +147,7 @@ class TestASweeper:
     ) -> None:
         alerts = Alerts()
         retry = self.waits(alerts, client)
-        stub.run_state, stub.faults = "failed", [None] + [before(403)] * 9
+        stub.run_state, stub.faults = "failed", [None, before(403)] * 9
         again_and_again = sweeper(client)
         again_and_again.sweep()
         before_second = found(retry)
@@ -171,7 +171,7 @@ class TestASweeper:
         retry.on_failure(task_failed())
         lapse(client)
         client.zadd("{dag-retry}:v1:active", {"daily_load:run": 1})
-        stub.run_state, stub.faults = "failed", [None] + [before(403)] * 9
+        stub.run_state, stub.faults = "failed", [None, before(403)] * 9
         sweeper(client).sweep()
         assert (found(retry).status, found(retry).acknowledged, alerts.told) == (Status.BLOCKED, True, [])
 

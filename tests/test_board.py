@@ -99,7 +99,7 @@ def test_the_way_is_broken(board: Board, client: Any, access: Access, now: int) 
     late(client, "secret", "three")
     (alarm,) = board.sections()["alarms"]
     assert (alarm["what"], alarm["at"], alarm["waiting"]) == ("broken", now - 3 * MINUTE, 2)
-    assert alarm["why"] == "Airflow refused the login"
+    assert alarm["why"] == "Airflow refused the login or the token"
     assert "api_password" in alarm["remedy"]
     assert alarm["text"] == ""
     assert board.run("orders", "one")["alarms"] == [alarm]
