@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -141,9 +141,19 @@ class Components:
 
         :param name: ``scheduler`` (the LocalExecutor's running tasks end with it), ``api-server``, …
         """
+        with self.stopped(name):
+            pass
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Kill a component and all that it started (SIGKILL), and start it again after the block.
+
+        :param name: ``scheduler`` (the LocalExecutor's running tasks end with it), ``api-server``, …
+        """
         component = next(component for component in self._running if component.name == name)
         self._running.remove(component)  # so that check_alive does not report it
         component.kill()
+        yield
         self._start(name, self._commands[name])
 
     def check_alive(self) -> None:

@@ -64,6 +64,17 @@ class Live:
         self.ended[dag_id] = self.airflow.wait(dag_id, RUN, until=at_rest, steady=0, timeout=300)
         return self.ended[dag_id]
 
+    def held(self, dag_id: str, reason: str) -> Run:
+        """Wait until the run has failed, and waits for a sweeper for this reason."""
+        self.start(dag_id)
+        wanted = ("failed", "waiting", reason)
+
+        def is_held(run: Run) -> bool:
+            record = self.record(dag_id)
+            return (run.state, record.get("status"), record.get("reason")) == wanted
+
+        return self.airflow.wait(dag_id, RUN, until=is_held, steady=0)
+
     def nothing_happens(self) -> None:
         """Check that runs at rest stay so: a Dag-level callback comes seconds after its run has ended."""
         before = dict(self.ended)

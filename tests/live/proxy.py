@@ -50,6 +50,8 @@ class MisbehavingProxy:
         self.client: Any = None
         self.database = ""
         self.restart_scheduler: Callable[[], None] | None = None
+        self.ingress_down = False
+        """Whether an ingress answers 404 in place of Airflow, as during a rollout."""
         self.stranded = False
         """Whether a run was failed, and cleared, when the Dag level looked."""
         self._late: Future[None] | None = None
@@ -88,6 +90,8 @@ class MisbehavingProxy:
         return dag_id == "away_for_a_minute" and dag_id not in self.back
 
     def _answer(self, request: Request) -> Response:
+        if self.ingress_down:
+            return Response("<html>404 Not Found: nginx</html>", status=404, content_type="text/html")
         dag_id = _dag_id(request)
         if not dag_id:
             return self._forward(request)

@@ -136,14 +136,12 @@ class TestFull:
         assert "failed and was NOT retried, nothing was cleared: Redis at 127.0.0.1:1: unreachable" in logs
         assert "s3cret" not in logs
 
-    def test_a_refused_login_is_blocked_and_told_once(self, live: Live) -> None:
-        run = live.rest("login_refused", "failed", "blocked")
+    def test_a_refused_login_leaves_the_run_to_a_sweeper(self, live: Live) -> None:
+        run = live.held("login_refused", "login")
         assert run.clear_number == 0
-        live.told("login_refused", "blocked 1")
-        record = live.record("login_refused")
-        assert (record["status"], record["reason"]) == ("blocked", "http_401")
+        live.told("login_refused", "waiting 1")
         logs = live.task_logs("login_refused")
-        assert "is blocked (http_401): login of 'stranger'" in logs
+        assert "a sweeper looks again in 60 s: login of 'stranger'" in logs
         assert "s3cret" not in logs
 
 

@@ -304,13 +304,7 @@ class TestConditions:
         assert (record["reason"], record["level"]) == ("reason_not_retryable", "dag")
 
     def test_a_dag_that_airflow_paused(self, live: Live) -> None:
-        held = ("failed", "waiting", "dag_paused_by_failures")
-
-        def is_held(run: Run) -> bool:
-            record = live.record("paused_by_failures")
-            return (run.state, record.get("status"), record.get("reason")) == held
-
-        assert live.airflow.wait("paused_by_failures", RUN, until=is_held, steady=0).clear_number == 0
+        assert live.held("paused_by_failures", "dag_paused_by_failures").clear_number == 0
         assert "max_consecutive_failed_dag_runs has paused the Dag" in live.dag_level_logs("paused_by_failures")
 
     def test_failed_tasks_alone_with_a_late_sibling(self, live: Live) -> None:
