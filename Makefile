@@ -1,6 +1,6 @@
 # Each target installs into .venv what it needs. The machine needs only Python 3.10 or newer, with venv.
 .DELETE_ON_ERROR:
-.PHONY: demo test simulate soak bench bench-live lint wheel servers clean
+.PHONY: demo test matrix simulate soak bench bench-live lint wheel servers clean
 
 PYTHON ?= python3
 UV = .venv/bin/uv pip install --quiet --python .venv
@@ -9,10 +9,14 @@ UV = .venv/bin/uv pip install --quiet --python .venv
 demo: .venv/demo
 	.venv/bin/python -m tests.demo
 
-## Run all tests: on fakeredis and a real Redis in two processes, then on live Airflows in one.
+## Run all tests in two processes: on fakeredis and a real Redis, then on live Airflows.
 test: .venv/dev servers
 	.venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
-	.venv/bin/pytest tests/live --cov --cov-append --cov-report=term --cov-fail-under=95
+	.venv/bin/pytest tests/live --numprocesses=2 --dist=loadgroup --cov --cov-append --cov-report=term --cov-fail-under=95
+
+## Run the tests of clears and faults on the oldest and the next Airflow: 3.2.2 and a beta of 3.4.
+matrix: .venv/dev servers
+	.venv/bin/pytest tests/live -m matrix
 
 ## Simulate every schedule of the small cases and two large ones, then random schedules: make simulate SEEDS=100000
 simulate: .venv/dev

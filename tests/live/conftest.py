@@ -35,6 +35,21 @@ VERSIONS = {
 """The Airflows beside ours: the end of the releases that are installed, and what is asked for."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of other Airflows. Group tests by the Airflow that they share: one process runs a group."""
+    for item in items:
+        kinds = {kind for kind in _values(item) if kind in VERSIONS}
+        if kinds:
+            item.add_marker(pytest.mark.matrix)
+        folder, module = item.path.parent.name, item.path.stem
+        item.add_marker(pytest.mark.xdist_group("-".join([module if folder == "live" else folder, *sorted(kinds)])))
+
+
+def _values(item: pytest.Item) -> list[object]:
+    callspec = getattr(item, "callspec", None)
+    return [value for value in callspec.params.values() if isinstance(value, str)] if callspec else []
+
+
 @dataclass
 class Live:
     """An Airflow, its Redis, and what is asked of both."""
