@@ -18,7 +18,7 @@ def test_every_row(tmp_path: Path) -> None:
     report = measure(TINY, tmp_path, list(GROUPS))
     plot(report, tmp_path / "build")
     report.write(tmp_path / "build")
-    assert len([row for row in report.rows if row.goal is not None]) == 18
+    assert len([row for row in report.rows if row.goal is not None]) == 19
     assert all(figure >= 0 for row in report.rows for figure in row.figures.values())
     assert [peer.name for peer in report.peers] == [peer.name for peer in PEERS]
     assert {peer.winners for peer in report.peers if peer.name in ("dag_retry", "WATCH/MULTI")} == {1}

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmark import claiming, connecting, racing, scaling, serving, starting, storing
+from tests.benchmark import claiming, connecting, racing, scaling, serving, starting, storing, sweeping
 from tests.benchmark.measuring import Bench, Counts
 from tests.benchmark.plot import plot
 from tests.benchmark.table import PeerResult, Report, Row
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Row | PeerResult]]] = {
     module.__name__.rpartition(".")[2]: module.rows
-    for module in (claiming, connecting, racing, serving, storing, starting, scaling)
+    for module in (claiming, connecting, racing, serving, storing, starting, scaling, sweeping)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections import Counter
@@ -36,6 +37,10 @@ class Counts:
     :param forks: processes that import, and that call back.
     :param clients: processes that claim as fast as they can.
     :param seconds: for which they do.
+    :param due: runs that are due when sweepers come (in the environment: DUE).
+    :param sweepers: processes that sweep.
+    :param failed: runs that a look finds failed (FAILED).
+    :param dags: whose runs these are (DAGS).
     """
 
     turns: int = 200
@@ -46,10 +51,15 @@ class Counts:
     forks: int = 40
     clients: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     seconds: float = 1.5
+    due: int = int(os.environ.get("DUE", "100000"))
+    sweepers: tuple[int, ...] = (1, 2, 4)
+    failed: int = int(os.environ.get("FAILED", "10000"))
+    dags: int = int(os.environ.get("DAGS", "5000"))
 
 
 TINY = Counts(
-    turns=2, rounds=3, claimers=(2, 3), runs=500, records=1000, forks=2, clients=(1, 2), seconds=0.1
+    turns=2, rounds=3, claimers=(2, 3), runs=500, records=1000, forks=2, clients=(1, 2), seconds=0.1,
+    due=50, sweepers=(1, 2), failed=300, dags=150
 )  # fmt: skip
 
 
