@@ -12,7 +12,7 @@ demo: .venv/demo
 ## Run all tests in two processes: on fakeredis and a real Redis, then on live Airflows.
 test: .venv/dev servers
 	.venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
-	.venv/bin/pytest tests/live --numprocesses=2 --dist=loadgroup --cov --cov-append --cov-report=term --cov-fail-under=95
+	.venv/bin/pytest tests/live --numprocesses=2 --cov --cov-append --cov-report=term --cov-fail-under=95
 
 ## Run the tests of clears and faults on the oldest and the next Airflow: 3.2.2 and a beta of 3.4.
 matrix: .venv/dev servers
