@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# In seconds. A sweeper may take as long for one run as a callback may.
-_DEADLINE = LONGEST
+# In seconds. A sweeper may take as long for one run as a callback may, or as Airflow has for one answer and these more.
+_DEADLINE, _BESIDE = LONGEST, 5.0
 # In seconds: how long one look at Airflow's runs takes, for failures and for successes.
 _LOOK = 30.0
 # What can't be finished is due again after the first pause, which is the lease. It doubles, up to the longest.
@@ -207,7 +207,7 @@ def sweeper() -> Iterator[Sweeper]:
     :raises CounterError: Redis failed, or a named Connection was not found.
     """
     with (
-        Airflow(Deadline(_DEADLINE)) as airflow,
+        Airflow(Deadline(max(_DEADLINE, section.get("api_timeout").total_seconds() + _BESIDE))) as airflow,
         closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client,
     ):
         made = Sweeper(redis_client, airflow)
