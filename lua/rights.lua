@@ -39,6 +39,7 @@ try('ZRANGEBYSCORE', zset_key, 1, 1)
 try('ZREM', zset_key, 'member')
 try('ZREMRANGEBYSCORE', zset_key, 1, 1)
 try('XADD', stream_key, 'MAXLEN', '~', 1, '*', 'field', '1')
+try('XREVRANGE', stream_key, '+', '-', 'COUNT', 1)
 for _, key in ipairs({hash_key, zset_key, stream_key}) do
   redis.call('PEXPIRE', key, 1)
 end

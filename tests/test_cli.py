@@ -400,6 +400,9 @@ class TestRetry:
         who = f"{getpass.getuser()}@{socket.gethostname()}"
         assert (event["event"], event["reason"], event["level"], event["holder"]) == ("retried", "by_hand", "", who)
         assert counter.read("daily_load", "run") == before_it
+        # redis-py sends a script again if its answer is late.
+        Interventions(client).retry("daily_load", "run", holder=who)
+        assert [event["event"] for _, event in client.xrange(KEYS.events())].count("retried") == 1
 
     def test_a_state_that_no_path_can_ask_for(self, run: Any, counter: AttemptCounter, stub: StubApi) -> None:
         stub.run_id = "a/b"

@@ -7,7 +7,8 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -177,6 +178,16 @@ class LiveAirflow:
             return False
 
         self._until(parsed, f"Dag {dag_id!r} in {self._dags}", timeout=60)
+
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """Kill the API server, and start it again after the block. Wait until all components are healthy.
+
+        :raises AirflowError: they are not healthy within two minutes.
+        """
+        with self.components.stopped("api-server"):
+            yield
+        self._until(self._api.healthy, "healthy components", timeout=120)
 
     def command(self, *arguments: str) -> str:
         """Run an ``airflow`` command to its end, in the components' environment.

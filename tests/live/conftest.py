@@ -38,7 +38,7 @@ VERSIONS = {
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test of another Airflow."""
-    if any(f"{kind}]" in item.nodeid for kind in VERSIONS):
+    if any(kind in item.nodeid.partition("[")[2] for kind in VERSIONS):
         item.add_marker(pytest.mark.matrix)
 
 

@@ -116,7 +116,7 @@ def test_params_that_no_longer_fit(live: Live) -> None:
             found = live.airflow.query("SELECT dag_id FROM dag_version WHERE dag_id LIKE 'params_%'")
             return len(found) == versions * len(PARAMS)
 
-        live.airflow.wait(PARAMS[0], RUN, until=there, steady=0)
+        live.airflow.wait(PARAMS[0], RUN, until=there, steady=0, timeout=300)
 
     tight = live.airflow.home / "tight"
     for dag_id in PARAMS:

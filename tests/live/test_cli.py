@@ -115,6 +115,7 @@ def test_a_person_retries(run: Any, live: Live) -> None:
     timeline = run("show", DAG, RUN)[1]["timeline"]
     assert [event["event"] for event in timeline if event["event"] != "lost"] == ["won", "cleared"] * 2 + [
         "exhausted",
+        "retried",
         *["won", "cleared"] * 2,
         "exhausted",
     ]

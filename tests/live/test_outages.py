@@ -89,7 +89,7 @@ def at_the_gate(live: Live, dag_id: str) -> list[str]:
     def at_gate(_: Run) -> bool:
         return branches.is_dir() and len(list(branches.iterdir())) >= min(2 * RUNS, SLOTS)
 
-    live.airflow.wait(dag_id, run_ids[0], until=at_gate, steady=0)
+    live.airflow.wait(dag_id, run_ids[0], until=at_gate, steady=0, timeout=300)
     live.open_gate(dag_id, 1)
     return run_ids
 
@@ -159,7 +159,7 @@ def test_an_ingress_answers_404(live: Live, proxy: MisbehavingProxy) -> None:
 def test_the_api_server_is_stopped(live: Live) -> None:
     """The whole API server: its execution API too, which takes the states of tasks."""
     at_the_gate(live, "server")
-    with live.airflow.components.stopped("api-server"):
+    with live.airflow.without_api_server():
         live.open_gate("server", 0)
         lasts(live, "server")
 
@@ -173,7 +173,7 @@ def test_redis_is_restarted(live: Live) -> None:
     def ended(_: Run) -> bool:
         return all(live.airflow.dag_run("redis", run_id).ended for run_id in run_ids)
 
-    live.airflow.wait("redis", run_ids[0], until=ended, steady=0)
+    live.airflow.wait("redis", run_ids[0], until=ended, steady=0, timeout=300)
     lasts(live, "redis")
     live.redis.start().ready()
 

@@ -275,7 +275,7 @@ class TestConditions:
     def test_a_hopeless_failure(self, live: Live, dag_id: str) -> None:
         assert live.rest(dag_id, "failed", "skipped").clear_number == 0
         assert live.record(dag_id)["reason"] == "exception_not_retryable"
-        # The exception is known at the task level alone. Where the run may still succeed, the Dag level tells the hooks.
+        # The task level alone knows the exception. Where the run may still succeed, the Dag level tells the hooks.
         assert live.record(dag_id)["level"] == ("task" if dag_id == "hopeless" else "dag")
 
     @pytest.mark.parametrize("dag_id", ["fewer_attempts", "fewer_attempts_of_the_dag"])
