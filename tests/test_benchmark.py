@@ -61,6 +61,11 @@ def _log(file: Path, *requests: tuple[int, tuple[str, str]]) -> Path:
         pytest.param([], (0, 0, 0), id="none"),
         pytest.param([(1, _LOGIN), (1, _ROUTE)], (1, 1, 0), id="one and a login"),
         pytest.param(
+            [(1, _LOGIN), (1, ("/api/v2/dags/atomic_4", "")), (1, _ROUTE), (2, ("/api/v2/dags/atomic_4", ""))],
+            (2, 1, 0),
+            id="a look at the Dag",
+        ),
+        pytest.param(
             [(9, ("/dag-retry-clear/v1", "'dag_id=atomic_4&run_id=run_200'")), (8, _LOGIN), (1, _LOGIN), (1, _ROUTE)],
             (1, 1, 0),
             id="others are left out",

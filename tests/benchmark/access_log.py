@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 _REQUEST = re.compile(r"request finished .*\bclient_addr=(\S+) .*\bpath=(\S+) query=(\S*)")
 _LOGIN = "/auth/token"
+# Of the Dag: whether it is paused.
+_BESIDE = ("/api/", "/execution/dags/")
 
 
 class Requests(NamedTuple):
@@ -27,21 +29,20 @@ def requests_about(log: Path, run_id: str) -> Requests:
     """Count the requests about a run.
 
     All that we ask in one callback goes over one connection, and a supervisor keeps its connection too. So a login, and
-    the look at the Dag, belong to the run that the connection's other requests name. The recipe opens a connection for
+    a look at the Dag, belong to the run that the connection's other requests name. The recipe opens a connection for
     each request. A connection for nothing but a login is thus the recipe's.
 
     :param log: the API server's log.
     :param run_id: the run; no other run's id may hold it.
     """
-    requests = [(client, path, path + query) for client, path, query in _REQUEST.findall(log.read_text("utf-8"))]
-    about = [number for number, (_, _, target) in enumerate(requests) if run_id in target]
-    clients = {requests[number][0] for number in about}
-    paths = [requests[number][1] for number in about]
-    # Requests of one callback follow one another: those of the recipe end with a clear.
+    requests = [(client, path, run_id in path + query) for client, path, query in _REQUEST.findall(log.read_text())]
+    clients = {client for client, _, names_run in requests if names_run}
+    paths = [path for client, path, names in requests if names or (client in clients and path.startswith(_BESIDE))]
+    execution = sum(path.startswith("/execution/") for path in paths)
+    about = [number for number, (_, _, names_run) in enumerate(requests) if names_run]
+    # The runs come one after the other, and what the recipe does ends with a clear.
     meanwhile = requests[about[0] : about[-1]] if about else []
     used = {client for client, path, _ in requests if path != _LOGIN}
     logins = [client for client, path, _ in requests if path == _LOGIN and client in clients]
     logins += [client for client, path, _ in meanwhile if path == _LOGIN and client not in used]
-    looks = [client for client, path, _ in requests if path.startswith("/execution/dags/") and client in clients]
-    execution = sum(path.startswith("/execution/") for path in paths)
-    return Requests(len(paths) - execution, len(logins), execution + len(looks))
+    return Requests(len(paths) - execution, len(logins), execution)
