@@ -35,7 +35,8 @@ def requests_about(log: Path, run_id: str) -> Requests:
     :param log: the API server's log.
     :param run_id: the run; no other run's id may hold it.
     """
-    requests = [(client, path, run_id in path + query) for client, path, query in _REQUEST.findall(log.read_text())]
+    text = log.read_text("utf-8", errors="replace")
+    requests = [(client, path, run_id in path + query) for client, path, query in _REQUEST.findall(text)]
     clients = {client for client, _, names_run in requests if names_run}
     paths = [path for client, path, names in requests if names or (client in clients and path.startswith(_BESIDE))]
     execution = sum(path.startswith("/execution/") for path in paths)
