@@ -30,7 +30,7 @@ soak: .venv/dev servers
 bench: .venv/dev servers
 	.venv/bin/python -m tests.benchmark
 
-## Measure how the recipe and this package bring runs back, on live Airflows (SQLite, PostgreSQL). Takes half an hour.
+## Measure how the three ways and the recipe bring runs back, on live Airflows (SQLite, PostgreSQL). Takes half an hour.
 bench-live: .venv/dev servers
 	.venv/bin/python -m tests.benchmark.live
 

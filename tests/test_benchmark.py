@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.benchmark.__main__ import GROUPS, measure
+from tests.benchmark.access_log import requests_about
+from tests.benchmark.live import HEADINGS, Retried
 from tests.benchmark.measuring import TINY
 from tests.benchmark.peers import PEERS
 from tests.benchmark.plot import plot
@@ -35,3 +37,73 @@ def test_a_goal_holds_for_every_figure(figures: dict[str, float], reached: bool)
     row = Row("a claim / PING", figures, 1.3)
     assert row.reached is reached
     assert ("NOT reached" in row.cells()) is not reached
+
+
+_RUN = "run_100"
+_ROUTE = "/dag-retry-clear/v1", f"'dag_id=atomic_4&run_id={_RUN}'"
+_LOGIN = "/auth/token", ""
+
+
+def _log(file: Path, *requests: tuple[int, tuple[str, str]]) -> Path:
+    """Write requests, each with its connection, as Airflow 3.3.2 logs them."""
+    line = (
+        "2026-11-27T12:00:00.000000Z [info     ] request finished               [http.access] client_addr=127.0.0.1:{} "
+        "duration_us=42 loc=http_access_log.py:130 method=POST path={} query={} status_code=200"
+    )
+    lines = [line.format(connection, *what) for connection, what in requests]
+    file.write_text("\n".join(["Dag retry: run_100 of Dag atomic_4: cleared", *lines]))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("requests", "counted"),
+    [
+        pytest.param([], (0, 0, 0), id="none"),
+        pytest.param([(1, _LOGIN), (1, _ROUTE)], (1, 1, 0), id="one and a login"),
+        pytest.param(
+            [(1, _LOGIN), (1, ("/api/v2/dags/atomic_4", "")), (1, _ROUTE), (2, ("/api/v2/dags/atomic_4", ""))],
+            (2, 1, 0),
+            id="a look at the Dag",
+        ),
+        pytest.param(
+            [(9, ("/dag-retry-clear/v1", "'dag_id=atomic_4&run_id=run_200'")), (8, _LOGIN), (1, _LOGIN), (1, _ROUTE)],
+            (1, 1, 0),
+            id="others are left out",
+        ),
+        pytest.param(
+            [
+                (3, ("/execution/task-instances/0199/run", "")),
+                (3, (f"/execution/dag-runs/own_4/{_RUN}", "")),
+                (3, ("/execution/dags/own_4", "")),
+                (3, ("/execution/task-instances/states", f"'dag_id=own_4&run_ids={_RUN}'")),
+                (3, (f"/execution/dag-runs/own_4/{_RUN}/clear", "")),
+                (3, ("/execution/task-instances/0199/state", "")),
+            ],
+            (0, 0, 4),
+            id="by the supervisor",
+        ),
+        pytest.param(
+            [
+                (5, (f"/execution/variables/dag_run_attempts::recipe_2::{_RUN}", "")),
+                (6, _LOGIN),
+                (7, (f"/api/v2/dags/recipe_2/dagRuns/{_RUN}/clear", "")),
+                (8, _LOGIN),
+                (9, (f"/api/v2/dags/recipe_2/dagRuns/{_RUN}/clear", "")),
+                (4, _LOGIN),
+            ],
+            (2, 2, 1),
+            id="the recipe",
+        ),
+    ],
+)
+def test_requests_of_a_live_run(
+    requests: list[tuple[int, tuple[str, str]]], counted: tuple[int, int, int], tmp_path: Path
+) -> None:
+    assert requests_about(_log(tmp_path / "log", *requests), _RUN) == counted
+
+
+def test_every_heading_of_the_live_table_has_a_cell() -> None:
+    run = Retried("PostgreSQL", 4, "atomic", 51.4, 0.5, 0.6, clears=1, rest=1, logins=1)
+    assert run.cells() == ("PostgreSQL", "4", "atomic", "51 ms", "0.5 s", "0.6 s", "1", "1 + 1 login")
+    assert len(run.cells()) == len(Retried("SQLite", 64, "recipe", lacking="a process of Airflow ended").cells())
+    assert len(run.cells()) == len(HEADINGS)
