@@ -24,6 +24,7 @@ import redis
 from pytest_httpserver import HTTPServer
 
 from dag_retry import AttemptCounter, FailedTry, Status
+from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import Overview
 from dag_retry.cli import airflow_commands, main
