@@ -45,6 +45,7 @@ def sweeping(sweepers: Sweepers) -> Iterator[Connection]:
     ours, theirs = fork.Pipe()
     leader = fork.Process(target=sweepers.lead, args=(theirs, _PAUSE))
     leader.start()
+    theirs.close()
     try:
         yield ours
     finally:

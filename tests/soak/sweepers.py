@@ -91,18 +91,18 @@ class Sweepers:
         begin = time.monotonic()
         for worker in self._workers:
             worker.connection.send("sweep")
-        killed = due and self._random.random() < KILLED
+        killed = bool(due) and self._random.random() < KILLED
         if killed:
             time.sleep(self._random.uniform(0, self._lasts))
             self._workers[0].process.kill()
-        for index, worker in enumerate(self._workers):
+        for worker in self._workers:
             answer = worker.answer()
             if answer is None:
-                self.figures["killed"] += 1
-                worker.bury()
-                self._workers[index] = Worker(sweep, self._workers)
-            elif answer[0]:
-                error = answer[0]
+                self.figures["killed in a sweep"] += 1
+            elif error := answer[0]:
                 self.figures[error if error in FAULTS else f"unexpected {error}"] += 1
-        if due and not killed:
+        if killed:
+            self._workers[0].bury()
+            self._workers[0] = Worker(sweep, self._workers)
+        elif due:
             self._lasts = time.monotonic() - begin
