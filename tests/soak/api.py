@@ -1,35 +1,31 @@
-"""A stand-in for Airflow's API that holds many runs, in a process of its own.
-
-It keeps what matters: every clear moves the run to its next generation and gives its task instances new ids. And it
-kills, where asked to, whoever holds a run's claim: at its look, between claim and clear, or once its clear is done,
-between clear and confirm.
-"""
+"""A stand-in for Airflow's API that holds many runs, and that is out of order for a while."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import re
-import signal
 import socket
 import threading
-from collections import Counter
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from select import select
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
-import requests
-from redis import Redis
-
-from dag_retry import CounterError
 from dag_retry._airflow.ways.atomic import ROUTE
-from dag_retry._redis.overview import Overview
-from tests import servers
+
+if TYPE_CHECKING:
+    from tests.soak.runs import Run, Runs
 
 DAG = "soak"
-NAMESPACE = "soak"
+
+PATIENCE = 1
+"""How many seconds callbacks and sweepers wait for an answer."""
+
+LATE = 1.5 * PATIENCE
 
 
 def ti_id(task_id: str, generation: int) -> str:
@@ -37,57 +33,74 @@ def ti_id(task_id: str, generation: int) -> str:
     return f"{task_id}-of-{generation}"
 
 
-class RunsServer(ThreadingHTTPServer):
+class Connections:
+    """The open connections of a server, and which of them are at work."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._open: dict[socket.socket, object] = {}
+        self._busy: set[socket.socket] = set()
+
+    def opened(self, connection: socket.socket, address: object) -> None:
+        with self._changed:
+            self._open[connection] = address
+            self._changed.notify_all()
+
+    def closed(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._open.pop(connection)
+            self._changed.notify_all()
+
+    @contextmanager
+    def at_work(self, connection: socket.socket) -> Iterator[None]:
+        """Wait until something is asked, without taking it, then be at work."""
+        select([connection], [], [])
+        with self._changed:
+            self._busy.add(connection)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy.discard(connection)
+                self._changed.notify_all()
+
+    def accept(self, port: int) -> None:
+        """Wait until the server has accepted all who have connected. It accepts them one after the other."""
+        with socket.create_connection(("127.0.0.1", port)) as last, self._changed:
+            self._changed.wait_for(lambda: last.getsockname() in self._open.values())
+
+    def settle(self) -> None:
+        """Wait until whatever was asked before is done, though who asked may be dead."""
+
+        def done() -> bool:
+            asking = self._busy | set(select(list(self._open), [], [], 0)[0])
+            earlier.intersection_update(asking)
+            return not earlier
+
+        with self._changed:
+            earlier = set(self._open)
+            self._changed.wait_for(done)
+
+
+class ApiServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, port: int, redis_url: str) -> None:
+    def __init__(self, port: int, runs: Runs, connections: Connections) -> None:
         super().__init__(("127.0.0.1", port), Endpoint)
-        self.overview = Overview(Redis.from_url(redis_url), namespace=NAMESPACE)
-        self.generation: Counter[str] = Counter()
-        self.kill_at: dict[str, str] = {}
-        self.lock = threading.Lock()
-        self._accepted = 0
-        self._open: dict[Any, int] = {}
-        self._closed = threading.Condition()
-
-    def clear(self, run_id: str) -> None:
-        with self.lock:
-            self.generation[run_id] += 1
-
-    def kill_holder(self, run_id: str, moment: str) -> None:
-        """Kill whoever holds the claim, once, where this is the moment that was asked for."""
-        with self.lock:
-            if self.kill_at.get(run_id) != moment:
-                return
-            del self.kill_at[run_id]
-        # Where Redis is being restarted, nobody knows whom.
-        with suppress(CounterError, ProcessLookupError):
-            holders = [
-                event.holder for event in self.overview.timeline(DAG, run_id) if event.event in ("won", "taken_over")
-            ]
-            os.kill(int(holders[-1].split(":")[1]), signal.SIGKILL)
-
-    def settle(self, request: socket.socket) -> None:
-        """Wait until whatever was asked over earlier connections is done, though who asked may be dead."""
-        with self._closed:
-            number = self._open[request]
-            self._closed.wait_for(lambda: min(self._open.values()) == number)
+        self.runs = runs
+        self.connections = connections
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._closed:
-            self._accepted += 1
-            self._open[request] = self._accepted
+        self.connections.opened(request, client_address)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        with self._closed:
-            self._open.pop(request)
-            self._closed.notify_all()
+        self.connections.closed(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who asked was killed."""
+        """Say nothing: who asked was killed, or has not waited."""
 
 
 class Endpoint(BaseHTTPRequestHandler):
@@ -95,47 +108,97 @@ class Endpoint(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # an answer in one piece
 
+    @property
+    def runs(self) -> Runs:
+        return cast(ApiServer, self.server).runs
+
+    def handle_one_request(self) -> None:
+        with cast(ApiServer, self.server).connections.at_work(cast(socket.socket, self.request)):
+            super().handle_one_request()
+
     def do_GET(self) -> None:
-        runs = cast(RunsServer, self.server)
-        if found := re.fullmatch(rf"/api/v2/dags/{DAG}/dagRuns/([\w-]+)(?:/taskInstances/(\w+))?", self.path):
-            run_id, task_id = found.groups()
-            run = {"dag_id": DAG, "dag_run_id": run_id, "state": "running"}
-            if task_id is None:
-                self._answer(run)
-                return
-            runs.kill_holder(run_id, "look")
-            found_try = {"task_id": task_id, "map_index": -1, "id": ti_id(task_id, runs.generation[run_id])}
-            self._answer(run | found_try | {"try_number": 1})
-            return
-        if self.path.startswith("/api/v2/eventLogs?"):
-            self._answer({"event_logs": []})
-            return
-        run_id = self.path.rpartition("/")[2]
-        runs.settle(cast(socket.socket, self.request))
-        with runs.lock:
-            runs.kill_at.pop(run_id, None)
-        self._answer({"generation": runs.generation[run_id]})
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "null")
+        path, runs = urlsplit(self.path).path, self.runs
+        if runs.meets("away"):
+            self.close_connection = True  # the server is being stopped
+        elif runs.meets("ingress"):
+            self._send(404, b"<html>404 Not Found: nginx</html>", "text/html")
+        elif runs.meets("busy"):
+            self._answer({"detail": "Service Unavailable"}, 503, {"Retry-After": "1"})
+        elif path == "/auth/token":
+            if runs.meets("password"):
+                self._answer({"detail": "Invalid credentials"}, 401)
+            else:
+                self._answer({"access_token": "token"}, 201)
+        elif path.startswith(ROUTE):
+            self._answer({"detail": "Method Not Allowed"}, 405)  # an API server without this package
+        else:
+            self._act(path, body)
 
     def do_POST(self) -> None:
-        runs = cast(RunsServer, self.server)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path.startswith(ROUTE):
-            self._answer({"detail": "Method Not Allowed"}, 405)  # an API server without this package
-            return
-        if found := re.fullmatch(rf"/api/v2/dags/{DAG}/dagRuns/([\w-]+)/clear", self.path):
-            assert body == {"dry_run": False}
-            runs.clear(found[1])
-            runs.kill_holder(found[1], "clear")
-            self._answer({"dag_id": DAG, "dag_run_id": found[1], "state": "running"})
-            return
-        runs.kill_at[self.path.rpartition("/")[2]] = body["kill_at"]
-        self._answer({})
+        self.do_GET()
 
-    def _answer(self, body: object, status: int = 200) -> None:
-        content = json.dumps(body).encode()
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def _act(self, path: str, body: Any) -> None:
+        if path == "/api/v2/dags":
+            self._answer({"dags": [{"dag_id": DAG}], "total_entries": 1})
+        elif path == f"/api/v2/dags/{DAG}":
+            self._answer({"dag_id": DAG, "is_paused": False})
+        elif path == "/api/v2/eventLogs":
+            self._answer({"event_logs": []})
+        elif path == "/api/v2/dags/~/dagRuns/list":
+            self._answer(self._listed(body))
+        elif path == "/api/v2/dags/~/dagRuns/~/taskInstances/list":
+            run = self.runs.run(body["dag_run_ids"][0])
+            failed = run.state == "failed" and body["state"] == ["failed"]
+            self._answer({"task_instances": [_task_instance(run, "branch_0")] if failed else []})
+        elif found := re.fullmatch(rf"/api/v2/dags/{DAG}/dagRuns/([\w-]+)(?:/(clear|taskInstances/(\w+)))?", path):
+            run_id, what, task_id = found.groups()
+            if what == "clear":
+                assert body == {"dry_run": False}
+                self._clear(run_id)
+                return
+            if task_id:
+                self.runs.kill_holder(run_id, "look")
+            run = self.runs.run(run_id)
+            self._answer(_task_instance(run, task_id) if task_id else _run(run))
+        else:
+            self._answer({"detail": f"The stand-in has no {path}"}, 404)
+
+    def _listed(self, query: Any) -> dict[str, Any]:
+        """Return a page of the runs that ended in an interval. None is ever queued for long."""
+        ended = []
+        if "end_date_gte" in query:
+            since, until = (datetime.fromisoformat(query[f"end_date_{end}"]).timestamp() for end in ("gte", "lte"))
+            ended = self.runs.ended(query["states"], since, until)
+        page = ended[query["page_offset"] :][: query["page_limit"]]
+        return {"dag_runs": [_run(run) for run in page], "total_entries": len(ended)}
+
+    def _clear(self, run_id: str) -> None:
+        """Clear a run, and answer as is planned."""
+        misanswer = self.runs.misanswer(run_id)
+        if misanswer == "slow":
+            time.sleep(LATE)
+        self.runs.clear(run_id)
+        self.runs.kill_holder(run_id, "clear")
+        if misanswer == "late":
+            time.sleep(LATE)
+        if misanswer == "cut":
+            self.close_connection = True
+        elif misanswer == "500":
+            self._answer({"detail": "Internal Server Error"}, 500)
+        else:
+            self._answer(_run(self.runs.run(run_id)))
+
+    def _answer(self, body: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self._send(status, json.dumps(body).encode(), "application/json", headers)
+
+    def _send(self, status: int, content: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -143,47 +206,15 @@ class Endpoint(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Runs:
-    """What a driver asks of the stand-in.
-
-    :param url: where it is.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def generation(self, run_id: str) -> int:
-        """Return how often the run has been cleared, once nobody is at it any more."""
-        # Over a new connection each time: those before it are the ones that must be done.
-        return int(requests.get(f"{self.url}/generation/{run_id}", timeout=60).json()["generation"])
-
-    def kill_at(self, run_id: str, moment: str) -> None:
-        """Have the holder of the run's claim killed at its ``look``, or after its ``clear``."""
-        requests.post(f"{self.url}/kill_at/{run_id}", json={"kill_at": moment}, timeout=60).raise_for_status()
-
-    def clear(self, run_id: str) -> None:
-        """Clear the run, as a person does."""
-        path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/clear"
-        requests.post(f"{self.url}{path}", json={"dry_run": False}, timeout=60).raise_for_status()
+def _run(run: Run) -> dict[str, Any]:
+    queued_at, ended_at = (_date(moment) if moment else None for moment in (run.queued_at, run.ended_at))
+    named = {"dag_id": DAG, "dag_run_id": run.run_id, "state": run.state, "note": None}
+    return named | {"queued_at": queued_at, "start_date": None, "end_date": ended_at}
 
 
-@contextmanager
-def runs_api(redis_url: str) -> Iterator[Runs]:
-    """Run the stand-in."""
-    port = servers.free_port()
-    ready = multiprocessing.get_context("fork").Event()
+def _task_instance(run: Run, task_id: str) -> dict[str, Any]:
+    return _run(run) | {"task_id": task_id, "map_index": -1, "id": ti_id(task_id, run.generation), "try_number": 1}
 
-    def serve() -> None:
-        with RunsServer(port, redis_url) as server:
-            ready.set()
-            server.serve_forever()
 
-    process = multiprocessing.get_context("fork").Process(target=serve, daemon=True)
-    process.start()
-    try:
-        assert ready.wait(30)
-        yield Runs(f"http://127.0.0.1:{port}")
-    finally:
-        process.kill()
-        process.join()
-        process.close()
+def _date(moment: float) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat()

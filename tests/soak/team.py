@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 from redis import Redis
 
-from dag_retry import AttemptCounter, DagRetry, DagRetryError, Status
+from dag_retry import AttemptCounter, DagRetry, RunRecord, Status
+from dag_retry._redis.overview import Overview
+from dag_retry._redis.views import Unreadable
 from tests import contexts
 from tests.servers import PATIENCE
-from tests.soak.api import DAG, NAMESPACE, Runs, ti_id
+from tests.soak.api import DAG, ti_id
+from tests.soak.runs import NAMESPACE, Misanswer, Runs
+from tests.soak.worker import FAULTS, Worker
 
 CAP = 2
 BRANCHES = 8
@@ -34,12 +35,14 @@ class Plan(NamedTuple):
     :param run_id: its id.
     :param failures: how many generations fail; more than the cap for a run that never recovers.
     :param kill: what befalls its first generation.
+    :param misanswer: how its first clear is answered.
     :param late: whether a ninth task of each generation calls back only when the next one fails or succeeds.
     """
 
     run_id: str
     failures: int
     kill: Kill
+    misanswer: Misanswer
     late: bool
 
 
@@ -49,15 +52,13 @@ class Result:
 
     plan: Plan
     generation: int = 0
-    attempts: int = 0
-    """Clears that callbacks made in the present budget."""
-    most_attempts: int = 0
-    """Of any budget."""
-    by_hand: int = 0
+    left: bool = False
+    """Whether its callbacks have left it to a sweeper."""
+    times_left: int = 0
     callbacks: int = 0
     killed: int = 0
     dag_level: int = 0
-    redis_errors: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
     stuck: str = ""
     unrecorded: bool = False
     unexpected: list[str] = field(default_factory=list)
@@ -78,64 +79,10 @@ class Callback(NamedTuple):
         return context | {"dag_run": run, "run_id": run.run_id, "dag": SimpleNamespace(dag_id=DAG)}
 
 
-class Worker:
-    """A process that runs one callback after the other, until it is killed."""
-
-    def __init__(self, team: Team) -> None:
-        fork = multiprocessing.get_context("fork")
-        self.connection, theirs = fork.Pipe()
-        # A pipe ends when all who hold its other end are gone: no worker may hold another's.
-        inherited = [self.connection, *(worker.connection for worker in team.workers if not worker.connection.closed)]
-        self.process = fork.Process(target=_work, args=(theirs, inherited, team), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def bury(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.process.close()
-        self.connection.close()
-
-
-def _work(connection: Connection, inherited: list[Connection], team: Team) -> None:
-    for other in inherited:
-        other.close()
-    log = logging.getLogger("dag_retry")
-    log.propagate = False
-    warned: list[str] = []
-    log.handlers = [_Into(warned)]
-
-    def alert(context: Any) -> None:
-        # In a file, so that it is known although the process is killed a moment later.
-        with os.fdopen(os.open(team.alerts, os.O_APPEND | os.O_CREAT | os.O_WRONLY), "w") as alerts:
-            alerts.write(f"{context['dag_retry'].run_id}\n")
-
-    where = {"REDIS_URL": team.redis_url, "API_URL": team.runs.url, "NAMESPACE": NAMESPACE}
-    os.environ.update({f"AIRFLOW__DAG_RETRY__{name}": value for name, value in where.items()})
-    retry = DagRetry(CAP, on_exhausted=alert)
-    while True:
-        try:
-            callback: Callback = connection.recv()
-        except EOFError:
-            return
-        warned.clear()
-        error = ""
-        try:
-            (retry.on_success if callback.level == "success" else retry.on_failure)(callback.context())
-        except DagRetryError as known:
-            error = type(known).__name__
-        except Exception as unknown:  # noqa: BLE001 (whoever leads reports it)
-            error = repr(unknown)
-        connection.send((error, [message for message in warned if "was not recorded" in message]))
-
-
-class _Into(logging.Handler):
-    def __init__(self, messages: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._messages = messages
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(record.getMessage())
+def call_back(callback: Callback) -> None:
+    # Airflow parses the Dag file anew for each callback.
+    retry = DagRetry(CAP)
+    (retry.on_success if callback.level == "success" else retry.on_failure)(callback.context())
 
 
 class Team:
@@ -143,88 +90,98 @@ class Team:
 
     :param redis_url: where attempts are counted.
     :param runs: the stand-in for Airflow.
-    :param alerts: a file that takes a line for each alert.
     :param seed: for the moments of random kills.
     """
 
-    def __init__(self, redis_url: str, runs: Runs, alerts: Path, seed: int) -> None:
-        self.redis_url = redis_url
+    def __init__(self, redis_url: str, runs: Runs, seed: int) -> None:
         self.runs = runs
-        self.alerts = alerts
         self.workers: list[Worker] = []
         self._random = random.Random(seed)
         self._lasts = 0.02
         self._redis = Redis.from_url(redis_url, retry=PATIENCE)
         self._counter = AttemptCounter(self._redis, namespace=NAMESPACE)
+        self._overview = Overview(self._redis, namespace=NAMESPACE)
+        self._left: list[Result] = []
 
     def lead(self, plans: list[Plan], results: Connection) -> None:
-        """Carry runs out, one after the other, and send what came of each."""
+        """Carry runs out, and send what came of each. While a run waits for a sweeper, others are carried out."""
         try:
             for _ in range(BRANCHES + 1):
-                self.workers.append(Worker(self))
+                self.workers.append(Worker(call_back, self.workers))
             for plan in plans:
-                results.send(self._carry_out(plan))
+                self.runs.plan(plan.run_id, plan.kill, plan.misanswer)
+                self._carry_out(Result(plan), results)
+                self._go_on(results)
+            while self._left:
+                time.sleep(0.1)
+                self._go_on(results)
         finally:
             for worker in self.workers:
                 worker.bury()
             results.close()
 
-    def _carry_out(self, plan: Plan) -> Result:
-        result = Result(plan)
-        late: list[Callback] = []
-        while result.generation < plan.failures and not result.stuck:
-            failed = result.generation
-            tasks = [Callback("task", plan.run_id, failed, f"branch_{index}") for index in range(BRANCHES)]
-            self._together([*tasks, *late], result, plan.kill if failed == 0 else "")
-            late = [Callback("task", plan.run_id, failed, "late")] if plan.late else []
-            if not self._moved(result) and not self._dag_level(result):
+    def _go_on(self, results: Connection) -> None:
+        """Go on with the runs that a sweeper has finished."""
+        if not self._left:
+            return
+        run_ids = [result.plan.run_id for result in self._left]
+        generations = self.runs.generations(run_ids)
+        records = self._overview.records([(DAG, run_id) for run_id in run_ids])
+        for result, generation, record in zip(list(self._left), generations, records, strict=True):
+            if generation > result.generation or has_ended(record, result.generation):
+                self._left.remove(result)
+                self._carry_out(result, results)
+
+    def _carry_out(self, result: Result, results: Connection) -> None:
+        """Carry a run out until it ends, or must wait for a sweeper."""
+        run_id = result.plan.run_id
+        while result.generation < result.plan.failures and not result.stuck:
+            moved = self._moved(result) if result.left else self._fail(result)
+            if not moved:
+                if not has_ended(self._counter.read(DAG, run_id), result.generation):
+                    self.runs.rest(run_id)
+                    result.times_left += not result.left
+                    result.left = True
+                    self._left.append(result)
+                    return
+                late = result.generation
                 break
+            result.left = False
         else:
-            self._together([Callback("success", plan.run_id, result.generation, "branch_0")], result)
+            late = result.generation - 1
+            self.runs.end(run_id, "success")
+            self._together([Callback("success", run_id, result.generation, "branch_0")], result)
         # Where the run succeeds or is given up, it is most important that who comes late loses.
-        self._together([*[None] * BRANCHES, *late], result)
+        if result.plan.late:
+            self._together([*[None] * BRANCHES, Callback("task", run_id, late, "late")], result)
         if self._moved(result):
             result.stuck = "cleared after its end"
-        return result
+        self.runs.rest(run_id)
+        results.send(result)
 
-    def _moved(self, result: Result, *, by_hand: bool = False) -> bool:
+    def _fail(self, result: Result) -> bool:
+        """Have the tasks of a run fail, then the run, unless it is cleared before: is it started again?"""
+        run_id, failed = result.plan.run_id, result.generation
+        tasks = [Callback("task", run_id, failed, f"branch_{index}") for index in range(BRANCHES)]
+        late = [Callback("task", run_id, failed - 1, "late")] if result.plan.late and failed else []
+        self._together([*tasks, *late], result, "" if failed else result.plan.kill)
+        if self._moved(result):
+            return True
+        result.dag_level += 1
+        self.runs.end(run_id, "failed")
+        self._together([*[None] * BRANCHES, Callback("dag", run_id, failed, "branch_0")], result)
+        return self._moved(result)
+
+    def _moved(self, result: Result) -> bool:
         """Look whether the failed generation has been cleared, and go on to the next."""
         now = self.runs.generation(result.plan.run_id)
         if now > result.generation + 1:
             result.stuck = f"cleared {now - result.generation} times for one failure"
         moved, result.generation = now > result.generation, now
-        result.attempts += moved and not by_hand
-        result.most_attempts = max(result.most_attempts, result.attempts)
         return moved
 
-    def _dag_level(self, result: Result) -> bool:
-        """Airflow fails the run, and calls back: is it started again?"""
-        run_id, failed = result.plan.run_id, result.generation
-        result.dag_level += 1
-        (error,) = self._together([*[None] * BRANCHES, Callback("dag", run_id, failed, "branch_0")], result)
-        if self._moved(result):
-            return True
-        record = self._counter.read(DAG, run_id)
-        if record and (record.status, record.generation, record.acknowledged) == (Status.EXHAUSTED, failed, True):
-            return False
-        if not error:
-            result.stuck = f"failed, and nobody said so: {record}"
-            return False
-        # What the log asks for: Redis was away at both levels. Where only its answer was lost, or what told the ending
-        # of it, the budget is over all the same, and this clear begins a fresh one.
-        result.by_hand += 1
-        self.runs.clear(run_id)
-        if record and (record.status, record.generation) == (Status.EXHAUSTED, failed):
-            result.attempts = 0
-        return self._moved(result, by_hand=True)
-
-    def _together(self, callbacks: list[Callback | None], result: Result, kill: Kill = "") -> list[str]:
-        """Have each worker run a callback, all at once; return how those ended that lived, '' for well."""
-        if not any(callback and callback.level == "task" for callback in callbacks):
-            # Airflow calls back for a Dag seconds after the tasks have ended. (And Redis may be killed then, again.)
-            self._redis.ping()
-        if kill in ("look", "clear"):
-            self.runs.kill_at(result.plan.run_id, kill)
+    def _together(self, callbacks: list[Callback | None], result: Result, kill: Kill = "") -> None:
+        """Have each worker run a callback, all at once."""
         begin = time.monotonic()
         dead: set[int] = set()
         busy: dict[Any, int] = {}
@@ -239,20 +196,19 @@ class Team:
             for victim in victims:
                 self.workers[victim].process.kill()
             dead.update(victims)
-        errors: list[str] = []
         while busy:
             for connection in wait(list(busy)):
                 index = busy.pop(connection)
-                try:
-                    error, unrecorded = self.workers[index].connection.recv()
-                except (EOFError, ConnectionResetError):
+                answer = self.workers[index].answer()
+                if answer is None:
                     result.killed += 1
                     dead.add(index)
                     continue
-                errors.append(error)
-                result.unrecorded |= bool(unrecorded)
-                result.redis_errors += error == "CounterError"
-                if error not in ("", "CounterError"):
+                error, warned = answer
+                result.unrecorded |= any("was not recorded" in message for message in warned)
+                if error in FAULTS:
+                    result.faults[error] += 1
+                elif error:
                     result.unexpected.append(error)
         if kill:
             result.moments.append(self._moment(result))
@@ -260,8 +216,7 @@ class Team:
             self._lasts = time.monotonic() - begin
         for index in dead:
             self.workers[index].bury()
-            self.workers[index] = Worker(self)
-        return errors
+            self.workers[index] = Worker(call_back, self.workers)
 
     def _moment(self, result: Result) -> str:
         """Say how far the winner had come when the kill was over."""
@@ -272,3 +227,12 @@ class Team:
             return "after the winner was done, or of another"
         cleared = self.runs.generation(result.plan.run_id) > record.generation
         return "between clear and confirm" if cleared else "between claim and clear"
+
+
+def has_ended(record: RunRecord | Unreadable | None, generation: int) -> bool:
+    """Return whether the run is given up in this generation, and its hook was told."""
+    return (
+        isinstance(record, RunRecord)
+        and (record.status, record.generation) == (Status.EXHAUSTED, generation)
+        and record.acknowledged
+    )
