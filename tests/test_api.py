@@ -174,6 +174,13 @@ class TestAnswers:
         with pytest.raises(ApiUnanswered, match=f"answered {status}: database is locked"):
             api.clear("daily_load", "run")
 
+    @pytest.mark.parametrize(("said", "seconds"), [("60", 60), ("Fri, 27 Nov 2026 12:00:00 GMT", 0), ("", 0)])
+    def test_asks_to_wait(self, stub: StubApi, api: AirflowApi, said: str, seconds: float) -> None:
+        stub.faults = [None, before(503, "", **{"Retry-After": said})]
+        with pytest.raises(ApiUnanswered) as unanswered:
+            api.clear("daily_load", "run")
+        assert (unanswered.value.retry_after, unanswered.value.reason) == (seconds, "http_503")
+
     @pytest.mark.parametrize("status", [400, 403, 404, 405, 422])
     def test_refused(self, stub: StubApi, api: AirflowApi, status: int) -> None:
         stub.faults = [None, before(status, {"detail": "no"})]

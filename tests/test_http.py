@@ -289,9 +289,10 @@ class TestWithoutEnd:
         with (
             serving(stop) as port,
             over_by(3),
-            pytest.raises(ApiUnanswered, match="no answer in|timed out"),
+            pytest.raises(ApiUnanswered, match="no answer in|timed out") as unanswered,
         ):
             clear(f"http://127.0.0.1:{port}", seconds=0.3)
+        assert unanswered.value.in_progress == (b"\r\n\r\n" not in begin)
 
     @pytest.mark.parametrize("zipped", [False, True])
     def test_size(self, zipped: bool) -> None:

@@ -426,6 +426,24 @@ class TestWeather:
         Sweeper(client, Airflow(Deadline(15))).sweep()
         assert (record(retry).status, record(retry).attempt, stub.clears) == (Status.RETRYING, 1, 1)
 
+    def test_a_longer_wait_than_a_callback_has_is_left_to_others(self, retry: DagRetry, stub: StubApi) -> None:
+        stub.faults = [before(503, "", **{"Retry-After": "60"})]
+        with pytest.raises(ApiUnanswered):
+            retry.on_failure(task_failed())
+        assert stub.seen == [("POST", "/auth/token")]
+        assert record(retry).status is Status.CLAIMED
+
+    def test_a_slow_clear_is_left_to_a_sweeper(
+        self, retry: DagRetry, stub: StubApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        # Behind the login and the look.
+        stub.faults = [None, None, before(504, "<html>")]
+        retry.on_failure(task_failed())
+        assert (record(retry).status, record(retry).reason) == (Status.WAITING, "clear_in_progress")
+        retry.on_failure(dag_failed())
+        assert stub.clears == 0
+        assert "a sweeper looks again in 60 s: the clear was sent" in caplog.text
+
     def test_a_deleted_run_is_forgotten(
         self, retry: DagRetry, stub: StubApi, told: Any, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -14,9 +14,9 @@ from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
-from dag_retry._airflow.ways.decision import Seen, decide
+from dag_retry._airflow.ways.decision import Decision, Seen, decide
 from dag_retry._airflow.ways.rest import RestWay
-from tests.stub_api import StubApi, answer
+from tests.stub_api import StubApi, after, answer, before
 
 TRY = FailedTry("branch_b", -1, "try-0", "TimeoutError")
 CLAIM = Claim(
@@ -112,6 +112,17 @@ def test_lines_of_the_audit_log(event: str, extra: str | None, task_id: str | No
 
 
 class TestRest:
+    def test_a_clear_that_airflow_may_still_be_at_work_on_is_left(self, stub: StubApi, api: AirflowApi) -> None:
+        """A gateway has given up, and the look finds the failed try. A second clear might be one too many."""
+        stub.faults = [before(504, "<html>")]
+        assert RestWay(api).clear(CLAIM, "task", "") == Decision("left", "clear_in_progress")
+        assert [path for method, path in stub.seen if method == "POST"] == ["/api/v2/dags/daily_load/dagRuns/run/clear"]
+
+    def test_a_clear_that_was_done_late_is_found(self, stub: StubApi, api: AirflowApi) -> None:
+        stub.faults = [after(504)]
+        assert RestWay(api).clear(CLAIM, "task", "").outcome == "already_cleared"
+        assert stub.clears == 1
+
     def test_a_run_that_is_gone(self, stub: StubApi, api: AirflowApi) -> None:
         claim = CLAIM._replace(run_id="deleted")
         assert RestWay(api).look(claim, "task").outcome == "gone"
