@@ -90,7 +90,7 @@ class Runs:
 
     def generation(self, run_id: str) -> int:
         """Return how often the run has been cleared, once its callbacks are not at it any more, dead ones included."""
-        self._settle()
+        self._settle(run_id)
         self.run(run_id).kill_at = ""
         return self.run(run_id).generation
 
@@ -174,11 +174,11 @@ class Runs:
         found = [run for run in self._ended() if run.state in states and since <= run.ended_at <= until]
         return sorted(found, key=lambda run: run.ended_at)
 
-    def _settle(self) -> None:
-        """Wait until whatever was asked before is done."""
+    def _settle(self, run_id: str = "") -> None:
+        """Wait until whatever was asked before about a run, or about any, is done."""
         with self._serving, suppress(ConnectionRefusedError):
             self._connections.accept(self._port)
-        self._connections.settle()
+        self._connections.settle(run_id)
 
     def _ended(self) -> list[Run]:
         with self._lock:
