@@ -136,17 +136,19 @@ class Runs:
 
     def meets(self, outage: str) -> bool:
         """Return whether a request meets an outage."""
-        out = outage in self._outages
+        if outage not in self._outages:
+            return False
         with self._lock:
-            self._met[outage] += out
-        return out
+            self._met[outage] += 1
+        return True
 
     def misanswer(self, run_id: str) -> Misanswer:
         """Return how to answer a clear of this run: well but for once."""
         with self._lock:
             run = self._runs[run_id]
             misanswer, run.misanswer = run.misanswer, ""
-            self._met[misanswer] += bool(misanswer)
+            if misanswer:
+                self._met[misanswer] += 1
             return misanswer
 
     def clear(self, run_id: str) -> None:
