@@ -34,8 +34,9 @@ from tests.soak.weather import Switch, Weather
 RUNS = int(os.environ.get("SOAK_RUNS", "80"))
 FULL = RUNS >= 10_000
 TIMES = 10 if FULL else 2
-LONGEST = 6.0 if FULL else 1.0
-HIT = 0.05 if FULL else 0.25
+LONGEST = 6.0 if FULL else 0.5
+KILLED = 0.05 if FULL else 0.25
+MISANSWERED = 0.05 if FULL else 0.1
 TEAMS = 4
 OUTAGES = ("password", "ingress", "busy", "away", "pager", "Redis")
 MISANSWERS: tuple[Misanswer, ...] = ("500", "cut", "late", "slow")
@@ -44,10 +45,7 @@ MISANSWERS: tuple[Misanswer, ...] = ("500", "cut", "late", "slow")
 def plans(chance: random.Random) -> list[Plan]:
     """Return runs of which some recover at once, some at the cap, some never; and those that are hit."""
 
-    def hit() -> set[int]:
-        return set(chance.sample(range(RUNS), round(RUNS * HIT)))
-
-    killed, misanswered = hit(), hit()
+    killed, misanswered = (set(chance.sample(range(RUNS), round(RUNS * share))) for share in (KILLED, MISANSWERED))
     return [
         Plan(
             run_id=f"run-{index}",

@@ -39,7 +39,8 @@ class Connections:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._open: dict[socket.socket, object] = {}
-        self._busy: set[socket.socket] = set()
+        self._busy: dict[socket.socket, str] = {}
+        """Each with the path that is asked for, '' while it is not known."""
 
     def opened(self, connection: socket.socket, address: object) -> None:
         with self._changed:
@@ -56,24 +57,33 @@ class Connections:
         """Wait until something is asked, without taking it, then be at work."""
         select([connection], [], [])
         with self._changed:
-            self._busy.add(connection)
+            self._busy[connection] = ""
         try:
             yield
         finally:
             with self._changed:
-                self._busy.discard(connection)
+                self._busy.pop(connection)
                 self._changed.notify_all()
+
+    def asks_for(self, connection: socket.socket, path: str) -> None:
+        with self._changed:
+            self._busy[connection] = path
+            self._changed.notify_all()
 
     def accept(self, port: int) -> None:
         """Wait until the server has accepted all who have connected. It accepts them one after the other."""
         with socket.create_connection(("127.0.0.1", port)) as last, self._changed:
             self._changed.wait_for(lambda: last.getsockname() in self._open.values())
 
-    def settle(self) -> None:
-        """Wait until whatever was asked before is done, though who asked may be dead."""
+    def settle(self, run_id: str = "") -> None:
+        """Wait until whatever was asked before is done, though who asked may be dead.
+
+        :param run_id: only what was asked about this run.
+        """
 
         def done() -> bool:
-            asking = self._busy | set(select(list(self._open), [], [], 0)[0])
+            asking = {at for at, path in self._busy.items() if not (path and run_id) or run_id in path.split("/")}
+            asking |= set(select(list(self._open), [], [], 0)[0]) - self._busy.keys()
             earlier.intersection_update(asking)
             return not earlier
 
@@ -112,13 +122,18 @@ class Endpoint(BaseHTTPRequestHandler):
     def runs(self) -> Runs:
         return cast(ApiServer, self.server).runs
 
+    @property
+    def _connections(self) -> Connections:
+        return cast(ApiServer, self.server).connections
+
     def handle_one_request(self) -> None:
-        with cast(ApiServer, self.server).connections.at_work(cast(socket.socket, self.request)):
+        with self._connections.at_work(cast(socket.socket, self.request)):
             super().handle_one_request()
 
     def do_GET(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "null")
         path, runs = urlsplit(self.path).path, self.runs
+        self._connections.asks_for(cast(socket.socket, self.request), path)
         if runs.meets("away"):
             self.close_connection = True  # the server is being stopped
         elif runs.meets("ingress"):

@@ -90,7 +90,7 @@ class Runs:
 
     def generation(self, run_id: str) -> int:
         """Return how often the run has been cleared, once its callbacks are not at it any more, dead ones included."""
-        self._settle()
+        self._settle(run_id)
         self.run(run_id).kill_at = ""
         return self.run(run_id).generation
 
@@ -136,17 +136,19 @@ class Runs:
 
     def meets(self, outage: str) -> bool:
         """Return whether a request meets an outage."""
-        out = outage in self._outages
+        if outage not in self._outages:
+            return False
         with self._lock:
-            self._met[outage] += out
-        return out
+            self._met[outage] += 1
+        return True
 
     def misanswer(self, run_id: str) -> Misanswer:
         """Return how to answer a clear of this run: well but for once."""
         with self._lock:
             run = self._runs[run_id]
             misanswer, run.misanswer = run.misanswer, ""
-            self._met[misanswer] += bool(misanswer)
+            if misanswer:
+                self._met[misanswer] += 1
             return misanswer
 
     def clear(self, run_id: str) -> None:
@@ -174,11 +176,11 @@ class Runs:
         found = [run for run in self._ended() if run.state in states and since <= run.ended_at <= until]
         return sorted(found, key=lambda run: run.ended_at)
 
-    def _settle(self) -> None:
-        """Wait until whatever was asked before is done."""
+    def _settle(self, run_id: str = "") -> None:
+        """Wait until whatever was asked before about a run, or about any, is done."""
         with self._serving, suppress(ConnectionRefusedError):
             self._connections.accept(self._port)
-        self._connections.settle()
+        self._connections.settle(run_id)
 
     def _ended(self) -> list[Run]:
         with self._lock:

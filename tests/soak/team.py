@@ -186,9 +186,12 @@ class Team:
         dead: set[int] = set()
         busy: dict[Any, int] = {}
         for index, callback in enumerate(callbacks):
-            if callback:
-                self.workers[index].connection.send(callback)
+            if callback and self.workers[index].give(callback):
                 busy[self.workers[index].connection] = index
+            elif callback:
+                # It has not waited for the answer at which it was to be killed, and has been killed since.
+                result.killed += 1
+                dead.add(index)
         result.callbacks += len(busy)
         if kill in ("one", "all"):
             time.sleep(self._random.uniform(0, self._lasts))

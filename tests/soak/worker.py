@@ -31,6 +31,14 @@ class Worker:
         self.process.start()
         theirs.close()
 
+    def give(self, order: object) -> bool:
+        """Give an order; return whether the worker is alive."""
+        try:
+            self.connection.send(order)
+        except BrokenPipeError:
+            return False
+        return True
+
     def answer(self) -> tuple[str, list[str]] | None:
         """Return what was raised, '' for nothing, and the warnings; None if the worker was killed."""
         try:
