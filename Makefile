@@ -22,7 +22,7 @@ matrix: .venv/dev servers
 simulate: .venv/dev
 	SEEDS=$(or $(SEEDS),20000) .venv/bin/pytest -q -s tests/test_simulation.py
 
-## Run 10,000 runs of 8 failing callbacks, while processes are killed and all around is out of order at times: ten minutes.
+## Run 10,000 runs of 8 failing callbacks. Processes are killed, and six kinds of outages come. Takes a quarter of an hour.
 soak: .venv/dev servers
 	SOAK_RUNS=$(or $(RUNS),10000) .venv/bin/pytest -q tests/test_soak.py
 

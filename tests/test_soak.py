@@ -65,7 +65,8 @@ def weather(redis: RedisServer, runs: Runs, folder: Path, chance: random.Random)
         outage: Switch(partial(runs.begin, outage), partial(runs.over, outage), LONGEST)
         for outage in ("password", "ingress", "busy", "away")
     }
-    switches["pager"] = Switch(pager_away.touch, pager_away.unlink, LONGEST)
+    # One run of ten calls the hook.
+    switches["pager"] = Switch(pager_away.touch, pager_away.unlink, 4 * LONGEST)
     # As long as a supervisor takes to start it again.
     switches["Redis"] = Switch(redis.kill, lambda: redis.start().ready(), 1)
     return Weather(switches, TIMES, RUNS, chance)
