@@ -94,10 +94,12 @@ def _decide(holder: Holder) -> Decision | None:
             return None
         raise
     except (ApiUnusable, ConfigError) as error:
-        fault = error if isinstance(error, ApiUnusable) else ApiUnusable(str(error), reason="config")
-        if not counter.postpone(claim, reason=fault.reason, pause=_PAUSE):
+        reason = error.reason if isinstance(error, ApiUnusable) else "config"
+        if not counter.postpone(claim, reason=reason, pause=_PAUSE):
             return None
-        raise fault from error
+        if isinstance(error, ConfigError):
+            raise ApiUnusable(str(error), reason=reason) from error
+        raise
 
 
 def _by_first_way(holder: Holder) -> Decision | None:
