@@ -61,7 +61,7 @@ def _log(file: Path, *requests: tuple[int, tuple[str, str]]) -> Path:
         pytest.param([], (0, 0, 0), id="none"),
         pytest.param([(1, _LOGIN), (1, _ROUTE)], (1, 1, 0), id="one and a login"),
         pytest.param(
-            [(1, _LOGIN), (1, ("/api/v2/dags/atomic_4", "")), (1, _ROUTE), (2, ("/api/v2/dags/atomic_4", ""))],
+            [(1, _LOGIN), (1, _ROUTE), (1, ("/api/v2/dags/atomic_4", "")), (2, ("/api/v2/dags/atomic_4", ""))],
             (2, 1, 0),
             id="a look at the Dag",
         ),
@@ -93,6 +93,22 @@ def _log(file: Path, *requests: tuple[int, tuple[str, str]]) -> Path:
             ],
             (2, 2, 1),
             id="the recipe",
+        ),
+        pytest.param(
+            [
+                (6, _LOGIN),
+                (7, (f"/api/v2/dags/recipe_2/dagRuns/{_RUN}/clear", "")),
+                (6, ("/execution/task-instances/0199/run", "")),
+                (1, _LOGIN),
+                (1, _ROUTE),
+            ],
+            (2, 2, 0),
+            id="a task has the address of a login",
+        ),
+        pytest.param(
+            [(1, _LOGIN), (1, _ROUTE), (1, _LOGIN), (1, ("/dag-retry-clear/v1", "'dag_id=dag_4&run_id=run_200'"))],
+            (1, 1, 0),
+            id="another run has the address",
         ),
     ],
 )

@@ -30,20 +30,27 @@ def requests_about(log: Path, run_id: str) -> Requests:
 
     All that we ask in one callback goes over one connection, and a supervisor keeps its connection too. So a login, and
     a look at the Dag, belong to the run that the connection's other requests name. The recipe opens a connection for
-    each request. A connection for nothing but a login is thus the recipe's.
+    each request: its login is one after which its connection sends nothing more.
 
     :param log: the API server's log.
     :param run_id: the run; no other run's id may hold it.
     """
-    text = log.read_text("utf-8", errors="replace")
-    requests = [(client, path, run_id in path + query) for client, path, query in _REQUEST.findall(text)]
-    clients = {client for client, _, names_run in requests if names_run}
-    paths = [path for client, path, names in requests if names or (client in clients and path.startswith(_BESIDE))]
-    execution = sum(path.startswith("/execution/") for path in paths)
-    about = [number for number, (_, _, names_run) in enumerate(requests) if names_run]
-    # The runs come one after the other, and what the recipe does ends with a clear.
-    meanwhile = requests[about[0] : about[-1]] if about else []
-    used = {client for client, path, _ in requests if path != _LOGIN}
-    logins = [client for client, path, _ in requests if path == _LOGIN and client in clients]
-    logins += [client for client, path, _ in meanwhile if path == _LOGIN and client not in used]
-    return Requests(len(paths) - execution, len(logins), execution)
+    about: list[str] = []
+    logins = 0
+    # Connections by the client's address. Another connection may have the same address later.
+    logged_in: list[str] = []
+    known: set[str] = set()
+    for client, path, query in _REQUEST.findall(log.read_text("utf-8", errors="replace")):
+        if path == _LOGIN:
+            logged_in.append(client)
+            known.discard(client)
+        elif run_id in path + query or (client in known and path.startswith(_BESIDE)):
+            about.append(path)
+            if client not in known and logged_in and not path.startswith("/execution/"):
+                logged_in.remove(client if client in logged_in else logged_in[-1])
+                logins += 1
+            known.add(client)
+        elif client in logged_in:
+            logged_in.remove(client)
+    execution = sum(path.startswith("/execution/") for path in about)
+    return Requests(len(about) - execution, logins, execution)
