@@ -19,6 +19,7 @@ POLL = 0.05
 # function, the scheduler ends with StaleDataError or IntegrityError. Seen in 3.3.2: on SQLite, which locks no rows,
 # after 40 clears of 12 tasks; on PostgreSQL after two clears of a run in a row. A service manager would restart it.
 _ENDED_BY_A_CLEAR = ", in process_executor_events\n"
+_LOOP_ENDED = b"Exception when executing SchedulerJob._run_scheduler_loop"
 
 
 class AirflowError(Exception):
@@ -42,6 +43,8 @@ class Component:
     def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
+        self._read = 0
+        self._loop_has_ended = False
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -56,6 +59,15 @@ class Component:
     def exit_status(self) -> int | None:
         """The exit status, or None while the process runs."""
         return self._process.poll()
+
+    def loop_has_ended(self) -> bool:
+        """Return whether the scheduler's loop has ended, by its log. Its process may wait for its tasks for minutes."""
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+        self._read += len(new)
+        self._loop_has_ended = self._loop_has_ended or _LOOP_ENDED in new
+        return self._loop_has_ended
 
     def wait(self) -> int:
         """Wait until the process ends by itself.
@@ -162,9 +174,9 @@ class Components:
         :raises AirflowError: a component has ended.
         """
         for component in list(self._running):
-            if component.exit_status is None:
+            if component.exit_status is None and not component.loop_has_ended():
                 continue
-            if _ENDED_BY_A_CLEAR not in component.tail(lines=80):
+            if component.exit_status is not None and _ENDED_BY_A_CLEAR not in component.tail(lines=80):
                 raise self.error(f"{component.name} ended with exit status {component.exit_status}")
             self.restart(component.name)
 
