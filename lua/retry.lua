@@ -1,5 +1,5 @@
--- retry: a person is about to clear the run by the command line. The record stays as it is: Airflow clears the run, and
--- the next failure has a later generation.
+-- retry: a person has cleared the run by the command line, or may have. The record stays as it is: the next failure has a
+-- later generation.
 --
 -- KEYS, and what every verb takes: record.lua.
 --

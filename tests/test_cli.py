@@ -415,12 +415,15 @@ class TestRetry:
         assert stub.clears == 1
 
     @pytest.mark.parametrize("status", [403, 404, 500])
-    def test_airflow_refuses(self, run: Any, counter: AttemptCounter, stub: StubApi, status: int) -> None:
+    def test_airflow_refuses(self, run: Any, counter: AttemptCounter, stub: StubApi, client: Any, status: int) -> None:
         exhaust(counter)
+        # Behind the login.
         stub.faults = [None, before(status)]
         code, _, errors = run("retry", "daily_load", "run")
         assert code == 4
         assert str(status) in errors
+        # After a 500 the run may have been cleared.
+        assert [event["event"] for _, event in client.xrange(KEYS.events())].count("retried") == (status == 500)
 
 
 def test_the_sweeper_masks_secrets(

@@ -39,7 +39,7 @@ class Interventions:
         return bool(self._verbs.run("hasten", dag_id, run_id, holder=holder))
 
     def retry(self, dag_id: str, run_id: str, *, holder: str = "") -> bool:
-        """Record that a person is about to clear the run by the command line. The events show who.
+        """Record that a person has cleared the run by the command line, or may have. The events show who.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.

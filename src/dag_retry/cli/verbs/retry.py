@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from dag_retry._airflow import settings
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback.waiting import SWEEPER_DAG
-from dag_retry._errors import DagRetryError
+from dag_retry._errors import ApiUnanswered, DagRetryError
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
 from dag_retry.cli.arguments import json_argument, run_arguments
@@ -45,9 +45,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
             why_not = _why_not(api.state(*named), force=args.force)
             if why_not:
                 return out.answer(*named, why_not, done=False)
-            # The event comes first, so that no clear is without one.
+            try:
+                api.clear(*named, record.clear_options)
+            except ApiUnanswered:
+                # Airflow may have cleared the run, and no clear is without an event.
+                interventions.retry(*named, holder=operator())
+                raise
             interventions.retry(*named, holder=operator())
-            api.clear(*named, record.clear_options)
     return out.answer(*named, "cleared", done=True)
 
 
