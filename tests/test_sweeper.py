@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from types import ModuleType
@@ -84,6 +85,16 @@ def also_due(client: Any, run_id: str, score: int = 2) -> None:
     client.zadd("{dag-retry}:v1:active", {f"daily_load:{run_id}": score})
 
 
+def hook_of_section(patch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """Give the section a hook, and return the list of what it is told."""
+    told: list[Any] = []
+    module: Any = ModuleType("our_alerts")
+    module.tell = told.append
+    patch.setitem(sys.modules, "our_alerts", module)
+    patch.setenv(f"AIRFLOW__DAG_RETRY__{name.upper()}", "our_alerts:tell")
+    return told
+
+
 def heartbeat(client: Any) -> Heartbeat:
     found = Overview(client).heartbeat()
     assert found is not None
@@ -147,11 +158,7 @@ class TestSweep:
         self, retry: DagRetry, new: Any, client: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
     ) -> None:
         """By the hooks of the section: those of the Dag are in its file."""
-        told: list[Any] = []
-        module: Any = ModuleType("our_alerts")
-        module.page = told.append
-        monkeypatch.setitem(__import__("sys").modules, "our_alerts", module)
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__ON_EXHAUSTED", "our_alerts:page")
+        told = hook_of_section(monkeypatch, "on_exhausted")
 
         def raises(context: Any) -> None:
             raise RuntimeError("no mail today")
@@ -471,11 +478,7 @@ class TestRetrying:
     def test_a_lost_success(
         self, retrying: DagRetry, new: Any, stub: StubApi, monkeypatch: pytest.MonkeyPatch, caplog: Any
     ) -> None:
-        told: list[Any] = []
-        module: Any = ModuleType("our_alerts")
-        module.cheer = told.append
-        monkeypatch.setitem(__import__("sys").modules, "our_alerts", module)
-        monkeypatch.setenv("AIRFLOW__DAG_RETRY__ON_SUCCEEDED", "our_alerts:cheer")
+        told = hook_of_section(monkeypatch, "on_succeeded")
         failed_since(stub, state="success")
         new().look()
         found = record(retrying)

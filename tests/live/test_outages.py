@@ -24,6 +24,7 @@ from tests.live.conftest import Live, live_airflow
 from tests.live.gate import gate
 from tests.live.outages.outages import OUTAGES
 from tests.live.proxy import MisbehavingProxy
+from tests.live.test_policy import settings as beside
 
 pytestmark = pytest.mark.live
 
@@ -61,14 +62,8 @@ def live(
 @contextmanager
 def sweeper(live: Live, settings: dict[str, str]) -> Iterator[None]:
     """Run a sweeper as a service."""
-    env = os.environ | settings
-    env |= {
-        "AIRFLOW_HOME": str(live.airflow.home),
-        "AIRFLOW__DAG_RETRY__REDIS_URL": live.redis.url,
-        "AIRFLOW__DAG_RETRY__API_USERNAME": USERNAME,
-        "AIRFLOW__DAG_RETRY__API_PASSWORD": live.airflow.password,
-        "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2",
-    }
+    env = os.environ | beside(live) | settings
+    env |= {"AIRFLOW_HOME": str(live.airflow.home), "AIRFLOW__DAG_RETRY__MAX_ATTEMPTS": "2"}
     log = live.airflow.home / "sweeper.log"
     with (
         log.open("wb") as output,

@@ -41,7 +41,7 @@ class ApiSettings(NamedTuple):
     token_path: str = str(OPTIONS["api_token_path"].default)
     ca_file: str | None = None
     proxy: str | None = None
-    timeout: float = 10.0
+    timeout: float = float(str(OPTIONS["api_timeout"].default))
 
     def __repr__(self) -> str:
         """Show no secret."""

@@ -6,7 +6,7 @@ Airflow's REST API by :func:`dag_retry._airflow.settings.api`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dag_retry._airflow import section, settings
 
@@ -39,12 +39,7 @@ def counter(client: Client) -> AttemptCounter:
     """
     from dag_retry._redis.counter import AttemptCounter
 
-    return AttemptCounter(
-        client,
-        namespace=section.get("namespace"),
-        ttl=section.get("ttl"),
-        wait_replicas=section.get("wait_replicas"),
-    )
+    return AttemptCounter(client, **_options("namespace", "ttl", "wait_replicas"))
 
 
 def due_runs(client: Client) -> DueRuns:
@@ -55,12 +50,7 @@ def due_runs(client: Client) -> DueRuns:
     """
     from dag_retry._redis.due import DueRuns
 
-    return DueRuns(
-        client,
-        namespace=section.get("namespace"),
-        ttl=section.get("ttl"),
-        wait_replicas=section.get("wait_replicas"),
-    )
+    return DueRuns(client, **_options("namespace", "ttl", "wait_replicas"))
 
 
 def heartbeats(client: Client) -> Heartbeats:
@@ -71,7 +61,7 @@ def heartbeats(client: Client) -> Heartbeats:
     """
     from dag_retry._redis.heartbeat import Heartbeats
 
-    return Heartbeats(client, namespace=section.get("namespace"), ttl=section.get("ttl"))
+    return Heartbeats(client, **_options("namespace", "ttl"))
 
 
 def interventions(client: Client) -> Interventions:
@@ -82,7 +72,7 @@ def interventions(client: Client) -> Interventions:
     """
     from dag_retry._redis.interventions import Interventions
 
-    return Interventions(client, namespace=section.get("namespace"), ttl=section.get("ttl"))
+    return Interventions(client, **_options("namespace", "ttl"))
 
 
 def overview(client: Client) -> Overview:
@@ -93,4 +83,8 @@ def overview(client: Client) -> Overview:
     """
     from dag_retry._redis.overview import Overview
 
-    return Overview(client, namespace=section.get("namespace"))
+    return Overview(client, **_options("namespace"))
+
+
+def _options(*names: str) -> dict[str, Any]:
+    return {name: section.get(name) for name in names}

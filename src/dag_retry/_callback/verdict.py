@@ -15,6 +15,7 @@ def act(holder: Holder) -> None:
 
     :param holder: the holder of a claim that was not lost.
     :raises ApiRefused: Airflow refused for good. The run is blocked, and the hooks were told.
+    :raises ApiUnusable: the way to Airflow is broken. The run waits for a sweeper, and the hooks were told.
     :raises ApiUnanswered: Airflow gave no clear answer in time. The claim stays due.
     :raises CounterError: Redis failed.
     """

@@ -72,9 +72,7 @@ def _runs(said: str) -> frozenset[tuple[str, str]]:
 
 
 class Heartbeats:
-    """Reads and writes the heartbeat, for a sweeper.
-
-    Both methods raise :class:`CounterError` if Redis is unreachable or refuses.
+    """Writes the heartbeat, for a sweeper. :meth:`Overview.heartbeat` reads it.
 
     :param redis_client: a ``redis.Redis`` or ``redis.RedisCluster``.
     :param namespace: the namespace of the counter.
@@ -85,12 +83,6 @@ class Heartbeats:
         self._redis: Any = redis_client
         self._key = Keys(namespace).sweeper()
         self._ttl = Lifetimes(ttl).shared_ttl
-
-    def read(self) -> Heartbeat | None:
-        """Return the heartbeat; None if no sweeper has ever said something."""
-        with counter_errors(self._redis):
-            raw = self._redis.hgetall(self._key)
-        return Heartbeat.of({text(name): text(value) for name, value in raw.items()})
 
     def beat(
         self,
@@ -107,6 +99,7 @@ class Heartbeats:
         :param looked_until: None if the sweeper has not looked since.
         :param queued: None if the sweeper has not looked since.
         :raises ConfigError: another sweeper lives, and uses another Airflow.
+        :raises CounterError: Redis is unreachable or refuses.
         """
         said = {"holder": holder, "api": api, "fault": fault, "fault_text": fault_text}
         if looked_until is not None:

@@ -67,10 +67,8 @@ def serve(interval: timedelta) -> None:
             asked = error.retry_after if isinstance(error, ApiUnanswered) else 0
             now = max(pause, min(asked, _LONGEST_ASKED))
             # Nothing stops a sweeper. An error that is none of ours is a fault of this package.
-            log.error("Dag retry: the sweeper goes on in %g s: %s", now, error, exc_info=not _is_ours(error))
+            log.error(
+                "Dag retry: the sweeper goes on in %g s: %s", now, error, exc_info=not isinstance(error, DagRetryError)
+            )
             stop.wait(now)
             pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _is_ours(error: Exception) -> bool:
-    return isinstance(error, DagRetryError)

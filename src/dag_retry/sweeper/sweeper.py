@@ -68,11 +68,10 @@ class Sweeper:
         self._counter = deployment.counter(redis_client)
         self._due = deployment.due_runs(redis_client)
         self._overview = deployment.overview(redis_client)
-        self._heartbeats = deployment.heartbeats(redis_client)
         self._airflow = airflow
         self._hooks = Hooks()
         self._name = process_name()
-        self.way = WayToAirflow(airflow, self._heartbeats, self._name)
+        self.way = WayToAirflow(airflow, deployment.heartbeats(redis_client), self._name)
         """The way to Airflow."""
         self._grace = grace
         self._look_back = look_back
@@ -117,7 +116,7 @@ class Sweeper:
         if not settings.has_credentials():
             return 0
         until = datetime.now(timezone.utc) - self._grace
-        last = self._heartbeats.read()
+        last = self._overview.heartbeat()
         since = until - self._look_back
         if last and last.looked_until:
             since = datetime.fromtimestamp(last.looked_until / 1000, timezone.utc)
