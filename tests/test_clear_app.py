@@ -6,13 +6,13 @@ The live tests (``tests/live/clear``) ask it on real databases.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.anew import imported_anew
 from tests.test_clear_decision import CLAIM
 
 if TYPE_CHECKING:
@@ -25,16 +25,12 @@ RUN = {"dag_id": "daily_load", "run_id": "run"}
 HEADERS = {"X-Dag-Retry": "1"}
 
 
-def load(monkeypatch: pytest.MonkeyPatch) -> TestClient:
+def load() -> TestClient:
     """Import the app anew, as an API server does when it starts."""
     from fastapi.testclient import TestClient
 
-    for name in [name for name in sys.modules if name.startswith("dag_retry.plugin.clear.")]:
-        monkeypatch.delitem(sys.modules, name)
-    app = import_module("dag_retry.plugin.clear.app").app
-    for name in [name for name in sys.modules if name.startswith("dag_retry.plugin.clear.")]:
-        monkeypatch.delitem(sys.modules, name)
-    return TestClient(app, raise_server_exceptions=False)
+    with imported_anew("dag_retry.plugin.clear", "app") as module:
+        return TestClient(module.app, raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -45,14 +41,14 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
 
     with monkeypatch.context() as patch:
         patch.setattr(security, "requires_access_dag", lambda *_: lambda: None)
-        client = load(patch)
+        client = load()
     client.app.dependency_overrides[security.get_user] = lambda: None  # type: ignore[attr-defined]
     yield client
     client.close()
 
 
 def test_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = load(monkeypatch)
+    client = load()
     assert client.get("/v1").json() == {"ready": True, "why_not": ""}
     assert client.post("/v1", params=RUN, json=CLAIM).status_code == 403
     assert client.post("/v2", params=RUN, json=CLAIM).status_code == 404
@@ -91,7 +87,7 @@ def test_something_has_moved(
             patch.setattr(owner, name, Lacks(getattr(owner, name), attribute))
         else:
             patch.delattr(owner, name)
-        client = load(patch)
+        client = load()
 
     ready = client.get("/v1")
     refused = client.post("/v1", params=RUN, json=CLAIM, headers=HEADERS)
@@ -114,7 +110,7 @@ def test_the_clear_takes_other_arguments(monkeypatch: pytest.MonkeyPatch, signat
 
     with monkeypatch.context() as patch:
         patch.setattr(dag_run, "clear_dag_run", signature)
-        client = load(patch)
+        client = load()
 
     assert "clear_dag_run(dag_id, dag_run_id, body, " in client.get("/v1").json()["why_not"]
 
@@ -126,7 +122,7 @@ def test_the_clear_has_become_a_coroutine(monkeypatch: pytest.MonkeyPatch) -> No
 
     with monkeypatch.context() as patch:
         patch.setattr(dag_run, "clear_dag_run", clear_dag_run)
-        client = load(patch)
+        client = load()
 
     assert client.post("/v1", params=RUN, json=CLAIM).status_code == 501
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.anew import imported_anew
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -35,14 +35,11 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     from airflow.api_fastapi.core_api import security
     from fastapi.testclient import TestClient
 
-    ours = [name for name in sys.modules if name.startswith("dag_retry.plugin.page.")]
     with monkeypatch.context() as patch:
-        for name in ours:
-            patch.delitem(sys.modules, name)
         patch.setattr(security, "requires_access_view", lambda *_: lambda: None)
-        app = import_module("dag_retry.plugin.page.app").app
-        patch.setattr(import_module("dag_retry.plugin.page.access"), "get_auth_manager", AuthManager)
-        yield TestClient(app, raise_server_exceptions=False)
+        with imported_anew("dag_retry.plugin.page", "app") as module:
+            patch.setattr(import_module("dag_retry.plugin.page.access"), "get_auth_manager", AuthManager)
+            yield TestClient(module.app, raise_server_exceptions=False)
 
 
 def ask(page: TestClient, user: str) -> tuple[int, str]:
