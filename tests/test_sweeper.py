@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Response
 
 from dag_retry import (
     ApiUnanswered,
@@ -31,7 +32,7 @@ from dag_retry._redis.overview import Overview
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
 from tests.contexts import dag_failed, task_failed
 from tests.servers import free_port
-from tests.stub_api import StubApi, before
+from tests.stub_api import StubApi, answer, before
 
 HOUR = timedelta(hours=1)
 RUN = ("daily_load", "run")
@@ -493,6 +494,41 @@ class TestRetrying:
         failed_since(stub, timedelta(minutes=4), state="success")
         new().look()
         assert record(retrying).status is Status.RETRYING
+
+    @pytest.mark.parametrize("state", ["failed", "success"])
+    def test_an_end_that_a_look_has_passed_over(
+        self, retry: DagRetry, new: Any, client: Any, stub: StubApi, deploy: Any, state: str
+    ) -> None:
+        """Airflow cleared the run and never said so. The run has ended again before Airflow answers once more."""
+        deploy(max_attempts=2)
+        sweeper = new(seconds=2)
+
+        def already_cleared(asked: Any) -> Response:
+            if asked["generation"] == 1:
+                return answer(200, {"outcome": "cleared", "reason": "cleared", "attempt": 0})
+            stub.broken_runs = ["run"]
+            return answer(200, {"outcome": "already_cleared", "reason": "already_cleared", "attempt": 0})
+
+        stub.route = already_cleared
+        retry.on_failure(task_failed())
+        stub.broken_runs = ["run"]
+        is_due(client)
+        sweeper.sweep()
+        stub.ti_id, stub.ti_state = "try-1", state
+        failed_since(stub, state=state, start_date="2026-01-01T00:00:00Z")
+        stub.run_as = stub.runs[0] | {"dag_id": "daily_load"}
+        sweeper.look()
+        stub.broken_runs = []
+        is_due(client)
+        sweeper.sweep()
+        assert record(retry).status is Status.RETRYING
+        sweeper.look()
+        assert record(retry).status is Status.RETRYING
+        stub.broken_runs = []
+        sweeper.look()
+        found = record(retry)
+        expected = (Status.RETRYING, 1, 2) if state == "failed" else (Status.SUCCEEDED, 1, 1)
+        assert (found.status, found.generation, found.attempt) == expected
 
     def test_a_hook_that_fails(
         self, retrying: DagRetry, new: Any, stub: StubApi, monkeypatch: pytest.MonkeyPatch

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from dag_retry._types import Verdict
 
 if TYPE_CHECKING:
+    from dag_retry._airflow.ways.decision import Decision
     from dag_retry._callback.holder import Holder
 
 
-def act(holder: Holder) -> None:
+def act(holder: Holder) -> Decision | None:
     """Do what the verdict asks for.
 
     :param holder: the holder of a claim that was not lost.
+    :return: what Airflow decided about a clear; None if nothing was to be cleared, or if another holds the claim.
     :raises ApiRefused: Airflow refused for good. The run is blocked, and the hooks were told.
     :raises ApiUnusable: the way to Airflow is broken. The run waits for a sweeper, and the hooks were told.
     :raises ApiUnanswered: Airflow gave no clear answer in time. The claim stays due.
@@ -30,4 +32,5 @@ def act(holder: Holder) -> None:
     elif claim.due_at:
         waiting.wait(holder)
     else:
-        winner.clear(holder)
+        return winner.clear(holder)
+    return None

@@ -43,10 +43,11 @@ _PAUSES = {
 """Where a clear is only put off: how long, by reason. A sweeper looks again then."""
 
 
-def clear(holder: Holder) -> None:
+def clear(holder: Holder) -> Decision | None:
     """Clear the run, if Airflow's state allows that, and tell what became of it.
 
     :param holder: the holder of a claim that was won.
+    :return: what Airflow decided; None if another holds the claim.
     :raises ApiRefused: Airflow refused for good. The run is blocked, and the hooks were told.
     :raises ApiUnusable: the way to Airflow is broken. The run waits for a sweeper, and the hooks were told.
     :raises ApiUnanswered: Airflow gave no clear answer in time. The claim stays due.
@@ -82,6 +83,7 @@ def clear(holder: Holder) -> None:
         )
     else:
         _tell(holder, decision)
+    return decision
 
 
 def _decide(holder: Holder) -> Decision | None:

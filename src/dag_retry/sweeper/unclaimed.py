@@ -77,6 +77,7 @@ class UnclaimedRuns:
         :param check_way: called if Airflow does not answer about a run. It raises if that is no fault of the run.
         """
         known = self._overview.dag_ids()
+        since = min([since, *self._unanswered])
         self._unanswered = []
         for page in AirflowRuns(self._airflow).ended("failed", since, until):
             ours = [run for run in page if run.dag_id in known or self._tagged.hold(run)]
@@ -84,7 +85,7 @@ class UnclaimedRuns:
             for run, record in zip(ours, records, strict=True):
                 if isinstance(record, Unreadable) or _is_in_hand(record, run):
                     continue
-                if found := self._examine(run, record, check_way):
+                if found := self.examine(run, record, check_way):
                     yield found
                 self._reached = moment(run.ended_at)
                 if not time_left.left() and self._reached > since:
@@ -94,10 +95,15 @@ class UnclaimedRuns:
                 return
         self._reached = until
 
-    def _examine(
+    def examine(
         self, run: AirflowRun, record: RunRecord | None, check_way: Callable[[ApiError], None]
     ) -> tuple[AirflowRun, Claim | None] | None:
-        """Claim the failure of a run, or record that it is unclaimed; None if there is nothing to do."""
+        """Claim the failure of a run, or record that it is unclaimed; None if there is nothing to do.
+
+        :param run: a run that has failed.
+        :param record: what Redis knows of the run.
+        :param check_way: called if Airflow does not answer about the run. It raises if that is no fault of the run.
+        """
         self._airflow.deadline.renew()
         try:
             return self._found(run, record)
