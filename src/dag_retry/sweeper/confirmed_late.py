@@ -1,7 +1,7 @@
 """Runs whose clear was confirmed late: they may have ended again since, and a look may have passed over that end.
 
-A look passes over a run whose claim somebody holds. So if the answer to a clear is lost, and the claim is finished only
-after the run has ended again, no later look would list that end.
+A look passes over a run whose claim somebody holds. The answer to a clear may be lost, and Airflow may answer again
+only after the run has ended once more. Then no later look lists that end.
 """
 
 from __future__ import annotations
