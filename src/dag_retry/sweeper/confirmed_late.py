@@ -63,6 +63,10 @@ class ConfirmedLate:
         :param check_way: called if Airflow does not answer about a run. It raises if that is no fault of the run.
         """
         for dag_id, run_id in list(self._runs):
+            record = self._overview.run(dag_id, run_id)
+            if not isinstance(record, RunRecord) or record.status is not Status.RETRYING:
+                del self._runs[dag_id, run_id]
+                continue
             try:
                 run = self._find(dag_id, run_id)
             except ApiError as error:
@@ -70,8 +74,7 @@ class ConfirmedLate:
                 check_way(error)
                 continue
             del self._runs[dag_id, run_id]
-            record = self._overview.run(dag_id, run_id)
-            if run is None or not isinstance(record, RunRecord) or record.status is not Status.RETRYING:
+            if run is None:
                 continue
             if run.state == "success":
                 self._successes.settle_run(run, record.generation + 1)
