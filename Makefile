@@ -1,6 +1,6 @@
 # Each target installs into .venv what it needs. The machine needs only Python 3.10 or newer, with venv.
 .DELETE_ON_ERROR:
-.PHONY: demo test matrix simulate soak bench bench-live lint wheel servers clean
+.PHONY: demo test units live matrix simulate soak bench bench-live lint wheel servers clean
 
 PYTHON ?= python3
 UV = .venv/bin/uv pip install --quiet --python .venv
@@ -9,10 +9,20 @@ UV = .venv/bin/uv pip install --quiet --python .venv
 demo: .venv/demo
 	.venv/bin/python -m tests.demo
 
-## Run all tests in two processes: on fakeredis and a real Redis, then on live Airflows.
+## Run all tests: on fakeredis and a real Redis, and on live Airflows.
 test: .venv/dev servers
-	.venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
-	.venv/bin/pytest tests/live --numprocesses=2 --cov --cov-append --cov-report=term --cov-fail-under=95
+	@echo "units and live run side by side. Each prints its results when it ends, after about a quarter of an hour."
+	$(MAKE) --jobs=2 --output-sync units live
+	.venv/bin/coverage combine --quiet
+	.venv/bin/coverage report --fail-under=95
+
+## Run the tests on fakeredis and a real Redis, in two processes. They leave the machine to the live tests.
+units: .venv/dev servers
+	COVERAGE_FILE=.coverage.units nice -n 15 .venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
+
+## Run the tests on live Airflows, in two processes.
+live: .venv/dev servers
+	COVERAGE_FILE=.coverage.live .venv/bin/pytest tests/live --numprocesses=2 --cov --cov-report=
 
 ## Run the tests of clears and faults on the oldest and the next Airflow: 3.2.2 and a beta of 3.4.
 matrix: .venv/dev servers
