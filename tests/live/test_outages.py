@@ -1,5 +1,8 @@
 """Outages of all that stands around Airflow: afterwards every run has recovered by itself, and every alert was told.
 
+Tasks and the dag processor have the credentials from a Connection, which the API server gives them. The sweeper has
+them from the section.
+
 ``OUTAGE_RUNS=50 OUTAGE_SECONDS=120 pytest tests/live/test_outages.py`` tries more, and for longer.
 """
 
@@ -53,8 +56,13 @@ def live(
 ) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("outages")
     dags = Path(__file__).parent / "outages"
-    with live_airflow(folder, dags, settings, database=postgres("outages")) as live:
+    section = {f"AIRFLOW__DAG_RETRY__API_{name}": "" for name in ("URL", "USERNAME", "PASSWORD")}
+    env = settings | section | {"AIRFLOW__DAG_RETRY__API_CONN_ID": "airflow_api"}
+    with live_airflow(folder, dags, env, database=postgres("outages")) as live:
         proxy.airflow = live.airflow.url
+        login = {"login": USERNAME, "password": live.airflow.password}
+        connection = {"connection_id": "airflow_api", "conn_type": "generic", "host": proxy.url}
+        live.airflow.call("POST", "/connections", connection | login)
         with sweeper(live, settings):
             yield live
 
