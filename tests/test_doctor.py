@@ -43,6 +43,7 @@ class Airflow(StubApi):
     most_tasks: int = 16
     most_runs: int = 16
     tags: tuple[str, ...] = ("dag-retry",)
+    callback_in_defaults: bool = True
     route_says: dict[str, Any] | None = field(default_factory=lambda: {"ready": True, "why_not": ""})
 
     def beside(self, request: Request) -> Response | None:
@@ -68,7 +69,8 @@ class Airflow(StubApi):
                         "max_active_tasks": self.most_tasks,
                         "max_active_runs": self.most_runs,
                         "tags": [{"name": tag, "dag_id": self.dag_id} for tag in self.tags],
-                        "default_args": {"has_on_failure_callback": True} if self.tags else {},
+                        "owners": ["etl"],
+                        "default_args": {"has_on_failure_callback": True} if self.callback_in_defaults else {},
                     },
                 )
             if request.path == f"/api/v2/dags/{self.dag_id}/tasks":
@@ -108,6 +110,13 @@ class Doctor:
         assert all(set(finding) == {"check", "grade", "found", "remedy"} for finding in found)
         assert all(bool(finding["remedy"]) == (finding["grade"] != "ok") for finding in found)
         return code, {finding["check"]: finding for finding in found if finding["grade"] != "ok"}
+
+    def ok(self, check: str) -> str:
+        """Return what was found where all is well."""
+        assert main(["doctor", "daily_load", "--json"]) == 0
+        found = {finding["check"]: finding for finding in json.loads(self._capsys.readouterr().out)}
+        assert found[check]["grade"] == "ok"
+        return str(found[check]["found"])
 
     def only(self, check: str, grade: str = "fault") -> Any:
         """Return the one finding that is not ok."""
@@ -397,7 +406,28 @@ class TestAirflow:
 
     def test_not_attached(self, doctor: Doctor) -> None:
         doctor.airflow.tags = ()
+        assert "by hand" in doctor.only("callbacks", "unknown")["remedy"]
+        doctor.airflow.callback_in_defaults = False
         assert "dag_args" in doctor.only("callbacks", "warning")["remedy"]
+
+    def test_who_attached_them(self, doctor: Doctor) -> None:
+        made, attached = "made with dag_args", "attached by the section: [dag_retry] attach_to_owners"
+        assert doctor.ok("callbacks").startswith(made)
+        doctor.set(attach_to_tags="nightly", attach_to_owners="etl")
+        assert doctor.ok("callbacks").startswith(f"{made} (tag dag-retry), or {attached}")
+        doctor.airflow.callback_in_defaults = False
+        assert doctor.ok("callbacks").startswith(attached)
+
+    def test_selected_and_not_attached(self, doctor: Doctor) -> None:
+        doctor.airflow.tags, doctor.airflow.callback_in_defaults = ("nightly",), False
+        doctor.set(attach_to_tags="nightly")
+        finding = doctor.only("callbacks", "warning")
+        assert "attach_to_tags (AIRFLOW__DAG_RETRY__ATTACH_TO_TAGS) selects daily_load here" in finding["found"]
+        assert "wherever Dag files are parsed" in finding["remedy"]
+
+    def test_selected_and_a_setting_is_wrong(self, doctor: Doctor) -> None:
+        doctor.set(attach_to_tags="*", max_attempts="many")
+        assert "max_attempts (AIRFLOW__DAG_RETRY__MAX_ATTEMPTS) is 'many'" in doctor.only("callbacks")["remedy"]
 
     @pytest.mark.parametrize(("limit", "grade"), [("1", "fault"), ("10", "warning")])
     def test_no_time_for_a_callback(self, doctor: Doctor, limit: str, grade: str) -> None:

@@ -20,6 +20,7 @@ from dag_retry._airflow.connections import EXTRAS
 from dag_retry._airflow.options import OPTIONS, Option
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._callback import deployment
+from dag_retry._policy.selection import selected_by
 from dag_retry.plugin.connection_types import CONNECTION_TYPES
 from dag_retry.plugin.provider import get_provider_info
 from tests import settings_table
@@ -39,6 +40,7 @@ def test_every_option_is_read_by_somebody(deploy: Any, monkeypatch: pytest.Monke
     deploy(redis=client, api_url="https://u:p@af")
     DagRetry()
     deployment.counter(client)
+    selected_by((), ())
     settings.api()
     with pytest.raises(ConfigError, match="redis_url"):
         settings.redis_url()

@@ -161,7 +161,7 @@ class DagRetry:
         arguments["tags"] = [*(tag for tag in arguments.get("tags") or () if tag != TAG), TAG]
         return _attached(arguments, "on_success_callback", self.on_success)
 
-    @dag_level.retries_dag_runs
+    @dag_level.ours(retries=True)
     def on_failure(self, context: Context) -> None:
         """Claim a failure, and retry the run if the claim is won: the ``on_failure_callback`` of tasks and of Dags.
 
@@ -170,6 +170,7 @@ class DagRetry:
         """
         self._callbacks().failed(context, clears=True)
 
+    @dag_level.ours(retries=False)
     def judge(self, context: Context) -> None:
         """Record that a task's failure is not retried, if this is so. This is an ``on_failure_callback`` of tasks.
 
@@ -181,6 +182,7 @@ class DagRetry:
         """
         self._callbacks().failed(context, clears=False)
 
+    @dag_level.ours(retries=False)
     def on_success(self, context: Context) -> None:
         """End the budget of a run that had failed. This is the ``on_success_callback`` of a Dag.
 

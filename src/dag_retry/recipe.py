@@ -51,7 +51,7 @@ class _AfterTheRecipe(DagRetry):
 _retry = _AfterTheRecipe()
 
 
-@dag_level.retries_dag_runs
+@dag_level.ours(retries=True)
 def clear_dag_run_on_failure(context: Context) -> None:
     """Clear the failed run, if an attempt is left and no other callback has claimed the failure.
 
@@ -63,6 +63,7 @@ def clear_dag_run_on_failure(context: Context) -> None:
     _retry.on_failure(context)
 
 
+@dag_level.ours(retries=False)
 def cleanup_attempts(context: Context) -> None:
     """End the budget of a run that succeeded. This is the ``on_success_callback`` of a Dag.
 

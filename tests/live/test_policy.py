@@ -81,7 +81,10 @@ def live(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     versions = {"name": "versions", "classpath": "tests.live.versions.Versions"}
     bundles = [*json.loads(warm_up.bundles(folder / "home")), versions | {"kwargs": {"root": str(folder / "versions")}}]
     mend(folder / "versions", 1)
-    env = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
+    env = {
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        "AIRFLOW__DAG_RETRY__ATTACH_TO_TAGS": "retried",
+    }
     with live_airflow(folder, dags, env, database=request.getfixturevalue("postgres")("policy")) as live:
         yield live
 
@@ -94,6 +97,7 @@ def settings(live: Live) -> dict[str, str]:
         "AIRFLOW__DAG_RETRY__API_URL": live.airflow.url,
         "AIRFLOW__DAG_RETRY__API_USERNAME": USERNAME,
         "AIRFLOW__DAG_RETRY__API_PASSWORD": live.airflow.password,
+        "AIRFLOW__DAG_RETRY__ATTACH_TO_TAGS": "retried",
         "NO_PROXY": "127.0.0.1",
     }
 
@@ -312,6 +316,46 @@ class TestConditions:
         run = live.rest("late_sibling", "success", "succeeded")
         assert run.clear_number == 2
         assert tries(live, "late_sibling") == {"succeed": 1, "fail_at_once": 2, "fail_late": 3}
+
+
+class TestDagsThatTheSectionSelects:
+    """Their file does not name this package."""
+
+    @pytest.fixture(autouse=True)
+    def started(self, live: Live) -> None:
+        live.start("selected", "selected_with_its_own", "not_selected")
+
+    def test_branches_that_fail_together(self, live: Live) -> None:
+        run = live.rest("selected", "success", "succeeded")
+        assert run.clear_number == 1
+        events = live.events("selected")
+        assert (events.count("won"), events.count("cleared")) == (1, 1)
+        assert events.count("lost") >= 1
+        assert live.record("selected")["level"] == "task"
+        assert live.task_logs("selected").count("the Dag's own callback") == 3
+
+    def test_the_dag_level_is_attached_too(self, live: Live) -> None:
+        """A killed task has no callback of its own, and Airflow calls the Dag's only if it knows of one."""
+        assert live.rest("selected_and_killed", "success", "succeeded").clear_number == 1
+        assert live.entries("selected_and_killed")[0]["level"] == "dag"
+
+    def test_a_dag_keeps_a_policy_of_its_own(self, live: Live) -> None:
+        assert live.rest("selected_with_its_own", "failed", "exhausted").clear_number == 1
+        assert live.record("selected_with_its_own")["max_attempts"] == "1"
+
+    def test_others_are_left_alone(self, live: Live) -> None:
+        run = live.airflow.wait("not_selected", RUN, until=lambda run: run.state == "failed", steady=0)
+        assert run.clear_number == 0
+
+    def test_the_doctor_knows_who_attached_them(self, live: Live) -> None:
+        for dag_id, says in {
+            "selected": "attached by the section: [dag_retry] attach_to_tags",
+            "selected_with_its_own": "made with dag_args (tag dag-retry), or attached by the section",
+            "not_selected": "not made with dag_args",
+        }.items():
+            found = json.loads(command(live, "doctor", dag_id, "--json").stdout)
+            [callbacks] = [each for each in found if each["check"] == "callbacks"]
+            assert callbacks["found"].startswith(says)
 
 
 class TestDagVersions:

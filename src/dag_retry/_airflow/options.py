@@ -168,6 +168,15 @@ OPTIONS: dict[str, Option] = {
         "start_fresh",
         "keep",
     ),
+    "attach_to_tags": Option(
+        _LIST,
+        "Dags with one of these tags are retried, though their files do not name this package; * for all Dags. A Dag "
+        "with a DagRetry of its own keeps that.",
+        example="nightly,etl",
+    ),
+    "attach_to_owners": Option(
+        _LIST, "So are Dags with a task of one of these owners; * for all Dags.", example="data-platform"
+    ),
     "redis_url": Option(
         _TEXT,
         "Where attempts are counted: redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://.",

@@ -1,22 +1,27 @@
-"""What a Dag's own attributes say about retries at its Dag level."""
+"""What a Dag's own attributes say about retries: the callbacks of ours that it has, and its Dag level."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 Callback = TypeVar("Callback", bound=Callable[..., None])
 
-_MARK = "retries_dag_runs"
+# The attribute that marks a callback of ours.
+_RETRIES = "retries_dag_runs"
 
 
-def retries_dag_runs(callback: Callback) -> Callback:
-    """Mark a failure callback of ours. :func:`is_attached` finds the mark on bound methods and wrappers too.
+def ours(*, retries: bool) -> Callable[[Callback], Callback]:
+    """Mark a callback of ours. The mark is found on bound methods, and on wrappers (``functools.wraps``) too.
 
-    :param callback: a function that retries a failed run.
+    :param retries: whether the callback retries a failed run.
     """
-    setattr(callback, _MARK, True)
-    return callback
+
+    def mark(callback: Callback) -> Callback:
+        setattr(callback, _RETRIES, retries)
+        return callback
+
+    return mark
 
 
 def is_attached(dag: Any) -> bool:
@@ -24,10 +29,17 @@ def is_attached(dag: Any) -> bool:
 
     :param dag: the Dag, as its file made it; anything else has no such callback.
     """
-    callbacks = getattr(dag, "on_failure_callback", None)
-    return any(
-        getattr(each, _MARK, False) for each in (callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])
-    )
+    return any(getattr(each, _RETRIES, False) for each in _callbacks(dag, "on_failure_callback"))
+
+
+def has_callbacks(dag: Any) -> bool:
+    """Return whether a callback of ours is attached to the Dag, or to a task of it.
+
+    :param dag: the Dag, as its file made it.
+    """
+    there = [*_callbacks(dag, "on_failure_callback"), *_callbacks(dag, "on_success_callback")]
+    there += [callback for task in dag.tasks for callback in _callbacks(task, "on_failure_callback")]
+    return any(hasattr(callback, _RETRIES) for callback in there)
 
 
 def clear_waits_for_ever(dag: Any) -> bool:
@@ -39,3 +51,8 @@ def clear_waits_for_ever(dag: Any) -> bool:
     :param dag: the Dag, as its file made it; of anything else nothing is known.
     """
     return getattr(dag, "max_active_runs", None) == 1 and any(task.depends_on_past for task in dag.tasks)
+
+
+def _callbacks(owner: Any, name: str) -> Iterator[Any]:
+    there = getattr(owner, name, None)
+    yield from there if isinstance(there, (list, tuple)) else [there]

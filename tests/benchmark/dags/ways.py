@@ -14,7 +14,7 @@ from airflow.sdk import DAG, task
 from recipe_published import cleanup_attempts, clear_dag_run_on_failure  # type: ignore[import-not-found]
 
 from dag_retry import DagRetry
-from dag_retry._policy.dag_level import retries_dag_runs
+from dag_retry._policy.dag_level import ours
 from tests.demo.barrier import wait_for_siblings
 from tests.live.elsewhere import WITHOUT_CREDENTIALS, with_options
 
@@ -44,7 +44,7 @@ class Timed(DagRetry):
         super().__init__(2)
         self._way = way
 
-    @retries_dag_runs
+    @ours(retries=True)
     def on_failure(self, context: Any) -> None:
         began = time.perf_counter()
         with DEPLOYMENTS[self._way]():

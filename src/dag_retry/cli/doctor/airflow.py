@@ -13,7 +13,7 @@ from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ApiError, ApiRefused, ApiUnanswered, ApiUnusable, ConfigError
-from dag_retry._retry import TAG
+from dag_retry.cli.doctor import callbacks
 from dag_retry.cli.doctor.finding import Finding
 
 _OLDEST = (3, 2)
@@ -167,7 +167,7 @@ def _of_dag(client: ApiClient, dag_id: str) -> Iterator[Finding]:
             'raise max_consecutive_failed_dag_runs, or attach level="both", which clears before the run fails',
         )
     yield from _structure(dag_id, details, client.items(client.get("dags", dag_id, "tasks"), "tasks"))
-    yield _callbacks(dag_id, details)
+    yield callbacks.examine(dag_id, details)
 
 
 def _structure(dag_id: str, details: dict[str, Any], tasks: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -200,19 +200,3 @@ def _may_clear(client: ApiClient, dag_id: str) -> bool:
             raise
         return refusal.status == HTTPStatus.NOT_FOUND
     return True
-
-
-def _callbacks(dag_id: str, details: dict[str, Any]) -> Finding:
-    """Check that the Dag has our callbacks.
-
-    Airflow shows whether ``default_args`` have a failure callback. It does not show the Dag's own callback (3.3.2).
-    """
-    check = "callbacks"
-    tagged = any(tag.get("name") == TAG for tag in details.get("tags") or [])
-    task_level = (details.get("default_args") or {}).get("has_on_failure_callback")
-    found = f"{'made' if tagged else 'not made'} with dag_args (tag {TAG}); default_args {{}} on_failure_callback"
-    found = found.format("have an" if task_level else "have no")
-    if tagged:
-        return Finding(check, "ok", found)
-    remedy = f"make {dag_id} with **retry.dag_args(…), unless you attached retry.on_failure by hand"
-    return Finding(check, "unknown" if task_level else "warning", found, remedy)
