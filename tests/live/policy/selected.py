@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 from airflow.sdk import DAG, task, task_group
+
 from tests.demo.barrier import wait_for_siblings
 
 
