@@ -323,7 +323,7 @@ class TestDagsThatTheSectionSelects:
 
     @pytest.fixture(autouse=True)
     def started(self, live: Live) -> None:
-        live.start("selected", "selected_with_its_own", "not_selected")
+        live.start("selected", "selected_and_killed", "selected_with_its_own", "not_selected", "wrongly_selected")
 
     def test_branches_that_fail_together(self, live: Live) -> None:
         run = live.rest("selected", "success", "succeeded")
@@ -343,9 +343,13 @@ class TestDagsThatTheSectionSelects:
         assert live.rest("selected_with_its_own", "failed", "exhausted").clear_number == 1
         assert live.record("selected_with_its_own")["max_attempts"] == "1"
 
-    def test_others_are_left_alone(self, live: Live) -> None:
-        run = live.airflow.wait("not_selected", RUN, until=lambda run: run.state == "failed", steady=0)
+    @pytest.mark.parametrize("dag_id", ["not_selected", "wrongly_selected"])
+    def test_others_are_left_alone(self, live: Live, dag_id: str) -> None:
+        run = live.airflow.wait(dag_id, RUN, until=lambda run: run.state == "failed", steady=0)
         assert run.clear_number == 0
+        # Airflow logs there what a Dag file's parse says.
+        says = "NOT retried" in live.task_logs(dag_id) and "is 'many'" in live.task_logs(dag_id)
+        assert says is (dag_id == "wrongly_selected")
 
     def test_the_doctor_knows_who_attached_them(self, live: Live) -> None:
         for dag_id, says in {
