@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 import yaml
 from airflow.sdk import DAG
-from airflow.sdk.module_loading import import_string
 from pytest_httpserver import HTTPServer
 
 import dag_retry
@@ -25,18 +25,23 @@ def build(dag_id: str, told: dict[str, Any]) -> DAG:
     """Do what dag-factory does (1.1.0): a callback's text is imported, and the rest goes to Airflow as it is."""
 
     def read(arguments: dict[str, Any]) -> dict[str, Any]:
-        return {name: import_string(value) if "callback" in name else value for name, value in arguments.items()}
+        return {name: resolve_name(value) if "callback" in name else value for name, value in arguments.items()}
 
     arguments = {name: value for name, value in told.items() if name not in ("tasks", "default_args")}
     with DAG(dag_id, default_args=read(told["default_args"]), **read(arguments)) as dag:
         for each in told["tasks"]:
-            import_string(each.pop("operator"))(**each)
+            resolve_name(each.pop("operator"))(**each)
     return dag
 
 
 @pytest.fixture
 def dags() -> dict[str, DAG]:
     return {dag_id: build(dag_id, told) for dag_id, told in yaml.safe_load(EXAMPLE.read_text()).items()}
+
+
+def call(callbacks: Any, context: dict[str, Any]) -> None:
+    for callback in callbacks if isinstance(callbacks, list) else [callbacks]:
+        callback(context)
 
 
 def test_names_our_functions(
@@ -47,14 +52,16 @@ def test_names_our_functions(
     monkeypatch.setattr("dag_retry._airflow.sdk.variable", lambda _: None)  # which asks a server, and there is none
     dag = dags["example_dag_factory"]
     assert dag_level.has_callbacks(dag)
-    [of_task] = dag.get_task("load").on_failure_callback
-    of_task(task_failed())
+    of_task, failed, succeeded = (
+        dag.get_task("load").on_failure_callback,
+        dag.on_failure_callback,
+        dag.on_success_callback,
+    )
+    call(of_task, task_failed())
     assert stub.clears == 1
-    failed: Any = dag.on_failure_callback
-    failed(dag_failed(1))
+    call(failed, dag_failed(1))
     assert stub.clears == 2
-    succeeded: Any = dag.on_success_callback
-    succeeded(dag_succeeded(2))
+    call(succeeded, dag_succeeded(2))
     assert recipe.read_attempts("daily_load", "run") == 2
 
 
