@@ -79,7 +79,7 @@ class Job(ResumableJobMixin, BaseOperator):
 
     def submit_job(self, context: Any) -> str:
         with (Path(os.environ["AIRFLOW_HOME"]) / "submitted").open("a") as submitted:
-            submitted.write(f"{context['ti'].try_number}\n")
+            submitted.write(f"{self.task_id} {context['ti'].try_number}\n")
         return f"job-{context['ti'].try_number}"
 
     def get_job_status(self, external_id: Any, context: Any) -> str:
@@ -97,6 +97,12 @@ class Job(ResumableJobMixin, BaseOperator):
         return external_id
 
 
+class JobOfAnAttempt(Job):
+    def execute(self, context: Any) -> Any:
+        self.external_id_key += f"_{context['dag_run'].clear_number}"
+        return super().execute(context)
+
+
 with DAG("job", schedule=None, **retry.dag_args()):
 
     @task
@@ -104,7 +110,11 @@ with DAG("job", schedule=None, **retry.dag_args()):
         if dag_run.clear_number == 0:
             raise TimeoutError
 
-    Job(task_id="submit") >> validate()
+    [
+        Job(task_id="resumes"),
+        Job(task_id="never_resumes", durable=False),
+        JobOfAnAttempt(task_id="resumes_in_its_attempt"),
+    ] >> validate()
 
 with DAG("narrow", schedule=None, max_active_tasks=1, **retry.dag_args()):
     for branch in ("a", "b"):
