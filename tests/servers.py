@@ -1,4 +1,4 @@
-"""Servers that the tests start for themselves."""
+"""Servers that tests and demo start for themselves."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import pytest
 import redis
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
+from tests import programs
 
-def unavailable(what: str) -> None:
+
+def unavailable(what: str) -> NoReturn:
     """Skip on a developer's machine, and fail where ``CI=true`` says that everything must run."""
+    import pytest  # the demo has none
+
     message = f"{what} is not installed: `make test` installs it where it can"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
@@ -61,16 +64,14 @@ PATIENCE = Retry(ConstantBackoff(0.05), 600, supported_errors=(redis.ConnectionE
 
 
 class RedisServer:
-    """A redis-server at a port of 127.0.0.1, without persistence unless its lines of configuration say so.
+    """A Redis or Valkey at a port of 127.0.0.1, without persistence unless its lines of configuration say so.
 
     It may be killed, and started again at the same port with what it has saved.
     """
 
     def __init__(self, folder: Path, *lines: str, sentinel: bool = False) -> None:
-        binary = shutil.which("redis-server")
-        if binary is None:
-            unavailable("redis-server")
-            raise AssertionError
+        tls = any(line.startswith("tls-") for line in lines)
+        program = programs.redis_server(tls=tls) or unavailable(f"redis-server{' with TLS' if tls else ''}")
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.port = free_port()
@@ -82,7 +83,7 @@ class RedisServer:
             *([] if sentinel else ['save ""']),
             *lines,
         ]
-        self._command = [binary, str(folder / "redis.conf"), *(["--sentinel"] if sentinel else [])]
+        self._command = [str(program), str(folder / "redis.conf"), *(["--sentinel"] if sentinel else [])]
         self._process: subprocess.Popen[bytes] | None = None
 
     def client(self) -> Any:
@@ -148,6 +149,6 @@ class RedisServer:
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
-    """Run a redis-server without persistence; yield its URL."""
+    """Run a Redis without persistence; yield its URL."""
     with RedisServer(folder) as server:
         yield server.url

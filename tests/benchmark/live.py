@@ -24,7 +24,8 @@ from typing import Any
 from tests.airflow_server import AirflowError
 from tests.benchmark.access_log import requests_about
 from tests.benchmark.table import aligned, machine, piped
-from tests.live.conftest import DAGS, Live, live_airflow, postgres_server
+from tests.live.conftest import DAGS, Live, live_airflow
+from tests.postgres import postgres_server
 
 # The recipe last: with many branches its clears keep the API server busy for minutes.
 WAYS = ("atomic", "rest", "own", "dag", "recipe")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +14,9 @@ import pytest
 import redis
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import servers
 from tests.airflow_server import LiveAirflow, Run
 from tests.live.gate import gate
+from tests.postgres import postgres_server
 from tests.servers import AOF, RedisServer
 
 DAGS = Path(__file__).parent / "dags"
@@ -148,40 +145,6 @@ class Live:
         """What the callbacks of a Dag left in the log of the dag processor."""
         lines = [line for log in self.airflow.dag_processor_logs() for line in log.read_text().splitlines()]
         return "\n".join(line for line in lines if dag_id in line)
-
-
-@contextmanager
-def postgres_server() -> Iterator[Callable[[str], str]]:
-    """Run a PostgreSQL server; yield what makes an empty database: called with its name, it returns its URL."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = str(found[-1]) if found else shutil.which("initdb")
-    if initdb is None:
-        servers.unavailable("postgresql")
-        raise AssertionError
-    # Not below pytest's folder: PostgreSQL refuses to run as root, and pytest lets nobody else in there.
-    folder = Path(tempfile.mkdtemp(prefix="dag-retry-postgres-"))
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    port = servers.free_port()
-    data = folder / "data"
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(Path(initdb).parent / program), *arguments]
-        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-    def database(name: str) -> str:
-        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", name)
-        return f"postgresql+psycopg2://airflow@127.0.0.1:{port}/{name}"
-
-    run("initdb", "-D", str(data), "--auth=trust", "--username=airflow", "--no-sync")
-    options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
-    run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield database
-    finally:
-        run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="package")

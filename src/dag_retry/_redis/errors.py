@@ -23,7 +23,8 @@ _REMEDIES = {
     "AuthenticationError|AuthenticationWrongNumber|NOAUTH|unauthenticated": (
         "the login is refused: correct user and password in redis_url, and quote special characters"
     ),
-    "NoPermission|NOPERM|can't run this command or subcommand|can't access at least one": (
+    # What a script says whose user lacks a right: Redis 6.2, Redis 7.0 (two texts), Valkey 9.
+    "NoPermission|NOPERM|can't run this command or subcommand|can't access at least one|ACL failure in script": (
         "its user lacks a right, or the namespace is not its own: grant the rights of `ACL SETUSER retry` in the README"
     ),
     "ReadOnlyError|READONLY": (
