@@ -5,18 +5,18 @@
 PYTHON ?= python3
 UV = .venv/bin/uv pip install --quiet --python .venv
 
-## Run a real Airflow with an embedded Redis. Three Dags fail and are retried. Takes less than three minutes.
+## Run a real Airflow on a real PostgreSQL and Valkey. Three Dags fail and are retried. Takes about a minute.
 demo: .venv/demo
 	.venv/bin/python -m tests.demo
 
-## Run all tests: on fakeredis and a real Redis, and on live Airflows.
+## Run all tests: on fakeredis and a real Valkey, and on live Airflows.
 test: .venv/dev servers
 	@echo "units and live run side by side. Each prints its results when it ends, after about a quarter of an hour."
 	$(MAKE) --jobs=2 --output-sync units live
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --fail-under=95
 
-## Run the tests on fakeredis and a real Redis, in two processes. They leave the machine to the live tests.
+## Run the tests on fakeredis and a real Valkey, in two processes. They leave the machine to the live tests.
 units: .venv/dev servers
 	COVERAGE_FILE=.coverage.units nice -n 15 .venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
 
@@ -60,12 +60,10 @@ wheel: .venv/dev servers
 	.venv-wheel/bin/pytest -q -p no:cacheprovider --numprocesses=2 \
 		$(patsubst %,tests/test_%.py,exported provider contract counter retry retry_policy level sweeper cli clear_app)
 
-# Install the servers that the tests start. If one cannot be installed, its tests are skipped and say so.
+# PostgreSQL and Valkey come in wheels. Install the rest; if that is not possible, its tests are skipped and say so.
 servers:
 	@command -v redis-server >/dev/null || $(call install,redis-server) \
-		|| echo "redis-server is missing: its tests are skipped"
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || $(call install,postgresql) \
-		|| echo "postgresql is missing: its tests are skipped"
+		|| echo "redis-server is missing: the tests of TLS are skipped, for which the wheel's Valkey is not built"
 	@command -v chromium >/dev/null || $(call install,chromium) || echo "chromium is missing: its tests are skipped"
 	@command -v promtool >/dev/null || $(call install,prometheus) || echo "promtool is missing: its tests are skipped"
 

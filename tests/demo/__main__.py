@@ -13,6 +13,7 @@ from types import FrameType
 
 from tests.airflow_server import AirflowError, LiveAirflow
 from tests.demo import DAGS
+from tests.demo.database import demo_database
 from tests.demo.redis_server import DemoRedis, demo_redis
 from tests.demo.report import PROMISES, errors, operator_view, result, table
 
@@ -47,12 +48,17 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _demo() -> int:
     log = _Log()
-    with demo_redis() as redis, tempfile.TemporaryDirectory(prefix="dag-retry-demo-") as home:
-        log(f"starting Airflow {version('apache-airflow')} in {home} …")
+    with (
+        tempfile.TemporaryDirectory(prefix="dag-retry-demo-") as folder,
+        demo_redis(Path(folder) / "redis") as redis,
+        demo_database() as database,
+    ):
+        on = f"{'PostgreSQL' if database else 'SQLite'} and {redis.name}"
+        log(f"starting Airflow {version('apache-airflow')} on {on} in {folder} …")
         settings = {"REDIS_URL": redis.url, "NAMESPACE": redis.namespace}
         env = {f"AIRFLOW__DAG_RETRY__{name}": value for name, value in settings.items()}
         try:
-            with LiveAirflow(Path(home), DAGS, env=env) as airflow:
+            with LiveAirflow(Path(folder) / "airflow", DAGS, database=database, env=env) as airflow:
                 log(f"Airflow is up at {airflow.url}")
                 runs = {dag_id: airflow.trigger(dag_id) for dag_id in PROMISES}
                 _watch(airflow, redis, runs, log)

@@ -1,4 +1,4 @@
-"""The Redis of the demo: an embedded one, or a real one at ``DAG_RETRY_REDIS_URL``."""
+"""The Redis of the demo: one at ``DAG_RETRY_REDIS_URL``, or one of its own."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fakeredis import TcpFakeServer
 from redis import Redis, RedisError
 
+from tests import programs, servers
+
 URL_VARIABLE = "DAG_RETRY_REDIS_URL"
-"""Environment variable with the URL of a real Redis, in redis-py's form."""
+"""Environment variable with the URL of a Redis, in redis-py's form."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRedis:
     """The Redis in which the demo counts attempts.
 
+    :param name: the server's name and version.
     :param url: the URL for Airflow.
     :param namespace: the hash tag of all keys.
     :param client: a redis-py client that decodes answers to text. (redis-py's types know only bytes.)
     """
 
+    name: str
     url: str
     namespace: str
     client: Any
@@ -51,24 +56,31 @@ class DemoRedis:
 
 
 @contextmanager
-def demo_redis() -> Iterator[DemoRedis]:
-    """Yield the Redis at ``DAG_RETRY_REDIS_URL`` if that is set, else an embedded one.
+def demo_redis(folder: Path) -> Iterator[DemoRedis]:
+    """Yield the Redis at ``DAG_RETRY_REDIS_URL`` if that is set, else one of the demo's own.
 
-    In a real Redis the demo uses a namespace of its own, and removes it at the end.
+    At that URL the demo uses a namespace of its own, and removes it at the end.
 
+    :param folder: for the files of a Redis of the demo's own.
     :raises SystemExit: the Redis at that URL does not answer.
     """
     if url := os.environ.get(URL_VARIABLE):
         with _connected(url) as client:
-            redis = DemoRedis(url, f"dag-retry-demo-{secrets.token_hex(4)}", client)
+            redis = DemoRedis(_name(client), url, f"dag-retry-demo-{secrets.token_hex(4)}", client)
             try:
                 yield redis
             finally:
                 if keys := redis.scan():
                     client.delete(*keys)
         return
-    with _embedded() as url, Redis.from_url(url, decode_responses=True) as client:
-        yield DemoRedis(url, "dag-retry", client)
+    real = programs.redis_server() is not None
+    with servers.redis_server(folder) if real else _fake() as url, Redis.from_url(url, decode_responses=True) as client:
+        yield DemoRedis(_name(client) if real else "fakeredis", url, "dag-retry", client)
+
+
+def _name(client: Any) -> str:
+    told = client.info("server")
+    return f"{told.get('server_name', 'redis')} {told.get('valkey_version', told['redis_version'])}"
 
 
 def _connected(url: str) -> Redis:
@@ -81,7 +93,8 @@ def _connected(url: str) -> Redis:
 
 
 @contextmanager
-def _embedded() -> Iterator[str]:
+def _fake() -> Iterator[str]:
+    """Run fakeredis in this process, where the machine has no Redis; yield its URL."""
     server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
     server.daemon_threads = True  # a client that stays connected must not keep this process alive
     thread = threading.Thread(target=server.serve_forever, daemon=True)
