@@ -14,13 +14,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from ruamel.yaml import YAML  # the parser check-jsonschema brings
+
+import dag_retry
+from dag_retry._redis.heartbeat import Heartbeats
 
 FILE = Path(__file__).parents[1] / "docker-compose.yml"
 TEXT = FILE.read_text(encoding="utf-8")
-AIRFLOW = ["api-server", "dag-processor", "init", "scheduler", "triggerer"]
+AIRFLOW = ["api-server", "dag-processor", "init", "scheduler", "sweeper", "triggerer"]
 ONE_SHOT = "init"
-WHERE_CALLBACKS_RUN = ["scheduler", "dag-processor"]  # LocalExecutor: the scheduler runs the tasks
+WHERE_RUNS_ARE_CLEARED = ["scheduler", "dag-processor", "sweeper"]  # LocalExecutor: the scheduler runs the tasks
 
 
 def with_defaults(text: str) -> str:
@@ -53,6 +57,9 @@ def airflow_commands() -> list[list[str]]:
         _, program, *words = SERVICES[name].get("healthcheck", {}).get("test", ["NONE", ""])
         if program == "airflow":
             commands.append(words)
+    # Those that a person runs, by the comments at the top of the file.
+    for script in re.findall(r"(?m)^#   docker compose exec sweeper bash -c '(.*)'$", TEXT):
+        commands += [shlex.split(command)[1:] for command in script.split("&&")]
     return commands
 
 
@@ -113,8 +120,8 @@ def test_every_airflow_is_the_same(service: str) -> None:
     assert mounts(service) == mounts("scheduler")
 
 
-@pytest.mark.parametrize("service", WHERE_CALLBACKS_RUN)
-def test_callbacks_have_what_they_need(service: str) -> None:
+@pytest.mark.parametrize("service", WHERE_RUNS_ARE_CLEARED)
+def test_has_what_a_clear_needs(service: str) -> None:
     environment = SERVICES[service]["environment"]
     redis = urlsplit(environment["AIRFLOW__DAG_RETRY__REDIS_URL"])
     assert (redis.scheme, redis.hostname, redis.port) == ("redis", "redis", 6379)
@@ -123,13 +130,30 @@ def test_callbacks_have_what_they_need(service: str) -> None:
     assert {"redis", "api-server"} <= {*SERVICES} & {*SERVICES[service]["depends_on"]}
     assert int(environment["AIRFLOW__DAG_RETRY__MAX_ATTEMPTS"]) >= 1
 
-    src, root = map(PurePosixPath, environment["PYTHONPATH"].split(":"))
+    src, root, metadata = map(PurePosixPath, environment["PYTHONPATH"].split(":"))
     sources = {target: source for target, (source, _) in mounts(service).items()}
     assert src.parent == root
+    assert metadata == root / "tests" / "compose"
     assert sources[str(src)] == "./src"
     assert sources[str(root / "lua")] == "./lua"
     assert sources[str(root / "tests")] == "./tests"
     assert sources["/opt/airflow/dags"] == "./tests/demo/dags"
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Path:
+    """What is mounted into every container, below a folder."""
+    folder = tmp_path / "container"
+    for target, (source, _) in mounts("scheduler").items():
+        if source.startswith("."):
+            mounted = folder / target.lstrip("/")
+            mounted.parent.mkdir(parents=True, exist_ok=True)
+            mounted.symlink_to(FILE.parent / source)
+    return folder
+
+
+def pythonpath(container: Path) -> str:
+    return ":".join(f"{container}{folder}" for folder in ENVIRONMENT["PYTHONPATH"].split(":"))
 
 
 IMPORT_DAGS = """
@@ -144,19 +168,37 @@ for file in files:
 """
 
 
-@pytest.mark.parametrize("service", WHERE_CALLBACKS_RUN)
-def test_dag_files_find_what_they_import(service: str, tmp_path: Path) -> None:
-    container = tmp_path / "container"
-    for target, (source, _) in mounts(service).items():
-        if source.startswith("."):
-            mounted = container / target.lstrip("/")
-            mounted.parent.mkdir(parents=True, exist_ok=True)
-            mounted.symlink_to(FILE.parent / source)
-    folders = SERVICES[service]["environment"]["PYTHONPATH"].split(":")
-    pythonpath = ":".join(f"{container}{folder}" for folder in folders)
+def test_dag_files_find_what_they_import(container: Path, tmp_path: Path) -> None:
     files = sorted(str(file) for file in (container / "opt/airflow/dags").glob("*.py"))
     assert len(files) == 3
-    run_in_airflow("apache-airflow-core", tmp_path, IMPORT_DAGS, [str(container), files], pythonpath)
+    run_in_airflow("apache-airflow-core", tmp_path, IMPORT_DAGS, [str(container), files], pythonpath(container))
+
+
+ENTRY_POINTS = """
+import json, sys
+from importlib import metadata
+from pathlib import Path
+from airflow.api_fastapi.app import create_app
+from airflow.providers_manager import ProvidersManager
+container = json.load(sys.stdin)
+ours = metadata.distribution("airflow-dag-retry")
+assert Path(ours.locate_file("")).is_relative_to(container), ours.locate_file("")
+assert "airflow-dag-retry" in ProvidersManager().providers
+paths = {getattr(route, "path", "") for route in create_app().routes}
+assert {"/dag-retry", "/dag-retry-clear"} <= paths, paths
+"""
+
+
+def test_airflow_finds_the_package(container: Path, tmp_path: Path) -> None:
+    """The API server has the page and the atomic clear, and the command line has the package's verbs."""
+    run_in_airflow("apache-airflow-providers-fab", tmp_path, ENTRY_POINTS, str(container), pythonpath(container))
+
+
+def test_the_entry_points_are_those_of_the_package() -> None:
+    (mounted,) = metadata.distributions(path=[str(FILE.parent / "tests" / "compose")])
+    installed = metadata.distribution("airflow-dag-retry")
+    assert sorted(mounted.entry_points) == sorted(installed.entry_points)
+    assert (mounted.name, mounted.version) == (installed.name, dag_retry.__version__)
 
 
 def test_callbacks_log_in_as_the_user_whom_init_makes() -> None:
@@ -228,13 +270,36 @@ for words in json.load(sys.stdin):
 """
 
 
+def health_of_the_sweeper(url: str) -> subprocess.CompletedProcess[str]:
+    how, python, *script = SERVICES["sweeper"]["healthcheck"]["test"]
+    assert (how, python) == ("CMD", "python")
+    environment = {**os.environ, "AIRFLOW__DAG_RETRY__REDIS_URL": url}
+    return subprocess.run([sys.executable, *script], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_sweeper_is_healthy_while_it_looks_and_reaches_airflow(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        client.flushall()
+        assert "no sweep for" in health_of_the_sweeper(redis_url).stderr
+        heartbeats = Heartbeats(client)
+        heartbeats.beat("here", "http://api-server:8080")
+        assert health_of_the_sweeper(redis_url).returncode == 0
+        heartbeats.beat("here", "http://api-server:8080", fault="http_401", fault_text="the password is wrong")
+        assert "Airflow is out of reach: b'http_401'" in health_of_the_sweeper(redis_url).stderr
+        heartbeats.beat("here", "http://api-server:8080")
+        assert health_of_the_sweeper(redis_url).returncode == 0
+        (key,) = client.keys("*:sweeper")
+        client.hincrby(key, "at", -200_000)
+        assert "no sweep for 20" in health_of_the_sweeper(redis_url).stderr
+
+
 @pytest.mark.parametrize(
     ("distribution", "of_users"), [("apache-airflow-core", False), ("apache-airflow-providers-fab", True)]
 )
-def test_airflow_knows_the_commands(distribution: str, of_users: bool, tmp_path: Path) -> None:
+def test_airflow_knows_the_commands(distribution: str, of_users: bool, container: Path, tmp_path: Path) -> None:
     commands = [words for words in airflow_commands() if (words[0] == "users") == of_users]
     assert commands
-    run_in_airflow(distribution, tmp_path, PARSE, commands)
+    run_in_airflow(distribution, tmp_path, PARSE, commands, pythonpath(container))
 
 
 LOOK_UP = """

@@ -7,10 +7,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from tests import programs, servers
+from tests.airflow_server.database import MetadataDatabase
 from tests.demo.database import demo_database
 from tests.demo.redis_server import URL_VARIABLE, demo_redis
 from tests.postgres import postgres_server
@@ -144,7 +144,6 @@ class TestPostgres:
         with postgres_server() as make:
             url = make("a")
             assert make("b") != url
-            with closing(psycopg2.connect(url.replace("+psycopg2", ""))) as connection:
-                cursor = connection.cursor()
-                cursor.execute("SELECT current_setting('server_version'), 'ü'")
-                assert cursor.fetchone() == ("18.6", "ü")
+            with closing(MetadataDatabase(url)) as database:
+                (row,) = database.query("SELECT current_setting('server_version') AS version, 'ü' AS letter")
+            assert row == {"version": "18.6", "letter": "ü"}
