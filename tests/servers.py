@@ -147,6 +147,12 @@ class RedisServer:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
+def name_and_version(client: Any) -> str:
+    """Return what a server calls itself: ``valkey 9.1.2``, ``redis 7.0.15``."""
+    told = client.info("server")  # Valkey's redis_version is the one with which it is compatible
+    return f"{told.get('server_name', 'redis')} {told.get('valkey_version', told['redis_version'])}"
+
+
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """Run a Redis without persistence; yield its URL."""

@@ -85,7 +85,7 @@ class Bench:
 
     @contextmanager
     def server(self, *lines: str) -> Iterator[RedisServer]:
-        """Run a redis-server of its own, without persistence unless these lines say so."""
+        """Run a server of its own, without persistence unless these lines say so."""
         with RedisServer(self.folder / f"redis-{next(self._names)}", *lines) as server:
             yield server
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from tests.servers import RedisServer
+from tests.servers import RedisServer, name_and_version
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,16 @@ def machine() -> str:
     )
     return (
         f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, redis-py {redis.__version__}, "
-        f"redis-server {server_version()}"
+        f"{_server()}"
     )
 
 
-def server_version() -> str:
-    """Return the version of the redis-server that the tests start."""
+def _server() -> str:
+    """Return name and version of the server that the tests start."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server, server.client() as client:
-        return str(client.info("server")["redis_version"])
+        return name_and_version(client)
 
 
 def _lines(file: Path) -> list[str]:

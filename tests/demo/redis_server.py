@@ -66,7 +66,7 @@ def demo_redis(folder: Path) -> Iterator[DemoRedis]:
     """
     if url := os.environ.get(URL_VARIABLE):
         with _connected(url) as client:
-            redis = DemoRedis(_name(client), url, f"dag-retry-demo-{secrets.token_hex(4)}", client)
+            redis = DemoRedis(servers.name_and_version(client), url, f"dag-retry-demo-{secrets.token_hex(4)}", client)
             try:
                 yield redis
             finally:
@@ -75,12 +75,7 @@ def demo_redis(folder: Path) -> Iterator[DemoRedis]:
         return
     real = programs.redis_server() is not None
     with servers.redis_server(folder) if real else _fake() as url, Redis.from_url(url, decode_responses=True) as client:
-        yield DemoRedis(_name(client) if real else "fakeredis", url, "dag-retry", client)
-
-
-def _name(client: Any) -> str:
-    told = client.info("server")
-    return f"{told.get('server_name', 'redis')} {told.get('valkey_version', told['redis_version'])}"
+        yield DemoRedis(servers.name_and_version(client) if real else "fakeredis", url, "dag-retry", client)
 
 
 def _connected(url: str) -> Redis:
