@@ -57,10 +57,13 @@ def airflow_commands() -> list[list[str]]:
         _, program, *words = SERVICES[name].get("healthcheck", {}).get("test", ["NONE", ""])
         if program == "airflow":
             commands.append(words)
-    # Those that a person runs, by the comments at the top of the file.
-    for script in re.findall(r"(?m)^#   docker compose exec sweeper bash -c '(.*)'$", TEXT):
-        commands += [shlex.split(command)[1:] for command in script.split("&&")]
-    return commands
+    return commands + commands_of_a_person()
+
+
+def commands_of_a_person() -> list[list[str]]:
+    """Return the arguments of every `airflow …` in the comment at the top of the file."""
+    scripts = re.findall(r"(?m)^#   docker compose exec sweeper bash -c '(.*)'$", TEXT)
+    return [shlex.split(command)[1:] for script in scripts for command in script.split("&&")]
 
 
 def run_in_airflow(distribution: str, home: Path, script: str, argument: object, pythonpath: str = "") -> None:
@@ -259,6 +262,13 @@ def test_redis_forgets_nothing() -> None:
         "--maxmemory-policy": "noeviction",
     }
     assert mounts("redis") == {"/data": ("redis", "rw")}
+
+
+def test_a_person_sees_a_run_come_back() -> None:
+    trigger, watch = commands_of_a_person()
+    assert trigger[:2] == ["dags", "trigger"]
+    assert (FILE.parent / "tests/demo/dags" / f"{trigger[2]}.py").is_file()
+    assert watch == ["dag-retry", "watch"]
 
 
 PARSE = """
