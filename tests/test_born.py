@@ -156,7 +156,7 @@ class TestForgotten:
 
     @real
     def test_a_user_who_may_not_ask(self, counter: AttemptCounter, client: Any, redis_url: str) -> None:
-        """The rights that the README gives are without INFO."""
+        """The rights that lua/README.md gives are without INFO."""
         client.acl_setuser(
             "few", enabled=True, passwords=["+pa55"], keys=["*"], categories=["+@all"], commands=["-info"]
         )

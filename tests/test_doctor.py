@@ -26,7 +26,7 @@ RIGHTS = (
     "+hello +eval +evalsha +time +exists +hgetall +hmget +hset +hincrby +pexpire +pttl +zadd +zrem +zremrangebyscore "
     "+xadd +zrangebyscore +xrevrange"
 )
-"""Of the package's user, as the README gives them; a sweeper's with them."""
+"""Of the package's user, as lua/README.md gives them; a sweeper's with them."""
 READS = "+zcard +zcount +zrange +hget +xrange"
 """Of the command line's and the page's, beside those."""
 

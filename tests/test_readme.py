@@ -1,7 +1,11 @@
-"""Every block of code in the README is run. One of a kind that is not known here fails the test."""
+"""Every block of code in the documents is run or checked, and every link leads somewhere.
+
+A block of a kind that is not known here fails the test.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -19,20 +23,31 @@ from dag_retry import AttemptCounter, CounterError, DagRetry
 from dag_retry._airflow import settings
 from dag_retry._redis.due import DueRuns
 from dag_retry._redis.heartbeat import Heartbeats
+from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import List, Overview
+from dag_retry.cli.main import add_verbs
+from tests.documents import (
+    BLOCKS,
+    CHANGELOG,
+    DOCUMENTS,
+    README,
+    ROOMS,
+    ROOT,
+    Block,
+    anchors,
+    blocks,
+    links,
+    name_of,
+    text_of,
+)
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", README)
-
-
-def blocks(language: str, mark: str = "") -> list[str]:
-    return [code for found, code in BLOCKS if found == language and mark in code]
+LUA = ROOT / "lua" / "README.md"
+each_document = pytest.mark.parametrize("document", [*DOCUMENTS, CHANGELOG], ids=name_of)
 
 
 @pytest.fixture
 def seeded(redis_url: str) -> Iterator[Any]:
-    """A Redis with the run of which the README speaks."""
+    """A Redis with the run of which lua/README.md speaks."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         client.flushall()
         counter = AttemptCounter(client)
@@ -51,9 +66,64 @@ def test_no_block_is_left_out() -> None:
         *blocks("sh", "pip install"),
         *blocks("sh", "export "),
         *blocks("sh", "make "),
+        *blocks("sh", "dag-retry "),
         *blocks("redis"),
+        *blocks("text", RACE),
+        *blocks("text", DEMO),
+        *blocks("text", ACCESS),
     ]
-    assert sorted(run) == sorted(code for language, code in BLOCKS if language != "text")
+    assert sorted(run) == sorted(block.code for block in BLOCKS)
+
+
+RACE, DEMO, ACCESS = "branch_b", "branches_recover", "page_secret"
+"""Marks of the pictures and tables that are no code. ``tests/live`` holds the last two to what really happens."""
+
+
+@each_document
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in links(document):
+        if urlsplit(link).scheme:
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert ROOT in target.resolve().parents or target.resolve() == ROOT, link
+        assert not anchor or anchor in anchors(target), link
+
+
+@each_document
+def test_files_that_are_named_exist(document: Path) -> None:
+    for path in re.findall(r"`((?:tests|src|lua)/[\w./-]*)`", text_of(document)):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_room_is_reached_from_the_readme() -> None:
+    reached, next_ones = set[Path](), [README]
+    while next_ones:
+        document = next_ones.pop()
+        reached.add(document)
+        targets = [(document.parent / link.partition("#")[0]).resolve() for link in links(document)]
+        next_ones += [target for target in targets if target.suffix == ".md" and target not in reached]
+    assert reached >= set(ROOMS)
+
+
+def test_the_race(client: Any) -> None:
+    """The picture's answers are those of the counter."""
+    (picture,) = blocks("text", RACE)
+    counter = AttemptCounter(client)
+    claims = [counter.claim("daily_load", "run", generation=0, max_attempts=3) for _ in range(3)]
+    counter.confirm(claims[0])
+    late = counter.claim("daily_load", "run", generation=0, max_attempts=3)
+    found = re.findall(r"won: attempt (\d) of (\d)|lost: (\w+)", picture)
+    assert sorted(found) == sorted([("1", "3", ""), *(("", "", claim.reason) for claim in (*claims[1:], late))])
+
+
+@pytest.mark.parametrize("line", [line for code in blocks("sh", "dag-retry ") for line in code.splitlines()])
+def test_commands_are_known(line: str) -> None:
+    program, *arguments = shlex.split(line, comments=True)
+    parser = argparse.ArgumentParser(prog=program)
+    add_verbs(parser)
+    assert parser.parse_args(arguments).verb
 
 
 @pytest.mark.parametrize("code", blocks("python", "DAG("))
@@ -69,7 +139,7 @@ def test_dags(code: str, deploy: Any) -> None:
 
 def test_tasks_of_the_first_dag_call_back() -> None:
     names: dict[str, Any] = {}
-    exec(blocks("python", "DAG(")[0].replace(":\n\n    @task", " as dag:\n\n    @task"), names)
+    exec(blocks("python", "DAG(", README)[0].replace(":\n\n    @task", " as dag:\n\n    @task"), names)
     dag, retry = names["dag"], names["retry"]
     assert sorted(dag.task_ids) == ["extract_customers", "extract_orders", "extract_stock"]
     assert all(task.on_failure_callback == [retry.on_failure] for task in dag.tasks)
@@ -118,7 +188,7 @@ def commands(mark: str) -> list[list[str]]:
 
 @pytest.fixture
 def users(seeded: Any) -> Iterator[Callable[[str], Any]]:
-    """Clients of the users that the README makes."""
+    """Clients of the users that lua/README.md makes."""
     rights = commands("ACL SETUSER")
     for command in rights:
         assert seeded.execute_command(*command)
@@ -181,7 +251,7 @@ def test_the_packages_user_needs_each_of_its_rights(seeded: Any, users: Callable
 
 
 def test_an_operators_user_needs_what_it_says_beside_those(seeded: Any, users: Callable[[str], Any]) -> None:
-    found = re.search(r"give their user\s+`([^`]*)` beside", README)
+    found = re.search(r"give their user\s+`([^`]*)` beside", text_of(LUA))
     assert found
     rights = found.group(1).split()
     overview = Overview(users("retry"))
@@ -230,3 +300,31 @@ def test_make_test_is_what_ci_runs() -> None:
     assert blocks("sh", "make test") == ["make test\n"]
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("\nmake test")
     subprocess.run(["make", "--dry-run", "test"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def cells_of(document: Path, head: str) -> list[list[str]]:
+    """Return, of the table that begins so, the names that each row's first cell holds."""
+    table = text_of(document).partition(head)[2].strip().partition("\n\n")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| field ")]
+    return [re.findall(r"`(\w+)`", row.split(" | ")[0]) for row in rows]
+
+
+def test_fields_of_a_record_and_of_an_event(seeded: Any) -> None:
+    keys = Keys("dag-retry")
+    named = [name for row in cells_of(LUA, "## Fields of a record") for name in row]
+    assert sorted(named) == sorted([*seeded.hgetall(keys.run("daily_load", "run-1")), "faults"])
+    told = re.search(r"have the same fields: ([^.]*)\.", text_of(LUA))
+    assert told
+    ((_, event),) = seeded.xrevrange(keys.events(), count=1)
+    assert re.findall(r"`(\w+)`", told.group(1)) == list(event)
+
+
+def test_what_sweepers_say(seeded: Any) -> None:
+    Heartbeats(seeded).beat("host:1", "")
+    named = [name for row in cells_of(LUA, "## What sweepers say of themselves") for name in row]
+    assert sorted(named) == sorted(seeded.hgetall(Keys("dag-retry").sweeper()))
+
+
+def test_each_script_is_named() -> None:
+    scripts = sorted(file.name for file in LUA.parent.glob("*.lua"))
+    assert sorted(set(links(LUA)) & set(scripts)) == scripts

@@ -71,7 +71,7 @@ class TestLogin:
     def test_a_right_is_lacking(self, server: RedisServer, admin: Any) -> None:
         admin.acl_setuser("half", enabled=True, passwords=["+pa55word"], keys=["*"], commands=["+eval"])
         text = refusal(f"redis://half:pa55word@127.0.0.1:{server.port}")
-        assert "grant the rights of `ACL SETUSER retry` in the README" in text
+        assert "grant the rights of `ACL SETUSER retry` in lua/README.md" in text
 
     def test_a_key_is_not_allowed(self, server: RedisServer, admin: Any) -> None:
         admin.acl_setuser("team", enabled=True, passwords=["+pa55word"], keys=["{team}:v1:*"], categories=["+@all"])

@@ -205,7 +205,7 @@ class TestWait:
             assert (taken.verdict, taken.reason) == (Verdict.WON, "due")
 
     def test_rights(self, pair: Pair) -> None:
-        """What the README says its user needs beside the others."""
+        """What lua/README.md says its user needs beside the others."""
         (_, *user), _ = commands("ACL SETUSER")
         url = f"redis://retry:secret@127.0.0.1:{pair.primary.port}"
         with pair.primary.client() as admin, closing(connect(url, timeout=10)) as client:
@@ -274,7 +274,7 @@ class TestSentinel:
             claim(client)
 
     def test_rights_at_the_sentinels(self, sentinels: tuple[Pair, list[RedisServer]]) -> None:
-        """What the README says their user needs."""
+        """What lua/README.md says their user needs."""
         _, servers = sentinels
         url = sentinel_url(servers[:1], "?sentinel_username=retry&sentinel_password=secret")
         with servers[0].client() as admin:
@@ -447,7 +447,7 @@ class TestCluster:
                 AttemptCounter(client).claim("other", "run", generation=0, max_attempts=1)
 
     def test_rights(self, cluster: Cluster) -> None:
-        """What the README says its user needs beside the others."""
+        """What lua/README.md says its user needs beside the others."""
         (_, *user), _ = commands("ACL SETUSER")
         url = cluster.url.replace("//", "//retry:secret@")
         for rights in (["+command"], ["+cluster|slots"], ["+command", "+cluster|slots"]):

@@ -1,4 +1,4 @@
-"""What can be held of the style by a test: short modules and, in docstrings and comments, short sentences."""
+"""What can be held of the style by a test: short modules and, in docstrings, comments and documents, short sentences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from inspect import cleandoc
 from pathlib import Path
 
 import pytest
+
+from tests.documents import ROOMS, name_of, paragraphs
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.js"), *(ROOT / "lua").glob("*.lua")])
@@ -28,6 +30,11 @@ def test_files_are_short(file: Path) -> None:
 @each_file
 def test_sentences_are_short(file: Path) -> None:
     assert [each for text in texts(file) for each in sentences(text) if len(each.split()) > MOST_WORDS] == []
+
+
+@pytest.mark.parametrize("document", ROOMS, ids=name_of)
+def test_sentences_of_documents_are_short(document: Path) -> None:
+    assert [each for text in paragraphs(document) for each in sentences(text) if len(each.split()) > MOST_WORDS] == []
 
 
 def test_long_sentences_are_found(tmp_path: Path) -> None:

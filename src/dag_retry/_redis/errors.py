@@ -25,7 +25,8 @@ _REMEDIES = {
     ),
     # What a script says whose user lacks a right: Redis 6.2, Redis 7.0 (two texts), Valkey 9.
     "NoPermission|NOPERM|can't run this command or subcommand|can't access at least one|ACL failure in script": (
-        "its user lacks a right, or the namespace is not its own: grant the rights of `ACL SETUSER retry` in the README"
+        "its user lacks a right, or the namespace is not its own: grant the rights of `ACL SETUSER retry` in "
+        "lua/README.md"
     ),
     "ReadOnlyError|READONLY": (
         "this is a replica, or has become one: point redis_url at the primary, or use the form redis+sentinel://…, "
@@ -43,7 +44,7 @@ _REMEDIES = {
     ),
     "WRONGTYPE|user_script:.*attempt to|not of schema v1": (
         "a key under one of our names is not ours: rename or delete the key that begins with {<namespace>}:v1: and is "
-        "not as the README says, or set another namespace"
+        "not as lua/README.md says, or set another namespace"
     ),
     "ClusterDown|CLUSTERDOWN|SlotNotCovered|MasterDown|not covered": (
         "the Cluster has lost a part of its slots (CLUSTERDOWN): run CLUSTER INFO there. During a failover this passes "
