@@ -66,9 +66,17 @@ def anchors(document: Path) -> set[str]:
 
 
 def paragraphs(document: Path) -> Iterator[str]:
-    """Yield what a reader reads in one go: paragraphs, elements of lists, cells of tables, headings."""
+    """Yield what is read in one go: paragraphs, elements of lists, headings, and what the cells of tables hold."""
     for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) |#|\|)|(?<=\|)\n", prose(document)):
         if block.startswith("|"):
-            yield from (cell.strip() for cell in re.split(r"(?<!\\)\|", block))
+            yield from (part.strip() for part in re.split(r"(?<!\\)\||; |<br>", block))
         else:
             yield re.sub(r"^\s*(?:[-*]|\d+\.|#+) ", "", block)
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """Return a document's text with other content between the comments ``name`` and ``end of name``."""
+    between = rf"(?s)(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)"
+    text, found = re.subn(between, lambda _: f"\n{content.strip()}\n\n", text)
+    assert found == 1, name
+    return text

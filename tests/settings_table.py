@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from dag_retry import DagRetry
 from dag_retry._airflow.options import OPTIONS
+from tests.documents import README, filled
 
-README = Path(__file__).parents[1] / "README.md"
+DOCUMENT = README
+
 _HEAD = ("option", "default", "e.g.", "what it does")
 
 
@@ -29,9 +30,7 @@ def tables() -> dict[str, str]:
 def refreshed(text: str) -> str:
     """Return the README with each table between its markers as it should be."""
     for name, table in tables().items():
-        between = rf"(?s)(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)"
-        text, found = re.subn(between, f"\n{table}\n".replace("\\", r"\\"), text)
-        assert found == 1, name
+        text = filled(text, name, table)
     return text
 
 
@@ -56,4 +55,4 @@ def _described(name: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(refreshed(README.read_text(encoding="utf-8")), encoding="utf-8")
+    DOCUMENT.write_text(refreshed(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

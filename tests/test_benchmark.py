@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmark import table
 from tests.benchmark.__main__ import GROUPS, measure
 from tests.benchmark.access_log import requests_about
 from tests.benchmark.live import HEADINGS, Retried
@@ -123,3 +124,15 @@ def test_every_heading_of_the_live_table_has_a_cell() -> None:
     assert run.cells() == ("PostgreSQL", "4", "atomic", "51 ms", "0.5 s", "0.6 s", "1", "1 + 1 login")
     assert len(run.cells()) == len(Retried("SQLite", 64, "recipe", lacking="a process of Airflow ended").cells())
     assert len(run.cells()) == len(HEADINGS)
+
+
+@pytest.mark.parametrize("name", ["make bench", "make bench-live"])
+def test_the_readme_has_a_place_for_each_table(name: str, tmp_path: Path) -> None:
+    copied = tmp_path / "README.md"
+    before = table.README.read_text(encoding="utf-8")
+    copied.write_text(before, encoding="utf-8")
+    table.publish(name, "| a | b |\n", copied)
+    head, _, others = before.partition(f"<!-- {name} -->")
+    tail = others.partition(f"<!-- end of {name} -->")[2]
+    written = f"{head}<!-- {name} -->\n\n| a | b |\n\n<!-- end of {name} -->{tail}"
+    assert copied.read_text(encoding="utf-8") == written

@@ -308,5 +308,5 @@ def test_every_parameter_is_described() -> None:
     described = set(re.findall(r":param (\w+):", inspect.getdoc(DagRetry) or ""))
     assert described == parameters
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    table = readme[readme.index("## Settings") : readme.index("## Guarantees")]
+    table = readme[readme.index("## Settings") : readme.index("## Sharp edges")]
     assert {name for row in re.findall(r"(?m)^\|.*$", table) for name in re.findall(r"`(\w+)`", row)} >= parameters

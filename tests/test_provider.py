@@ -81,7 +81,7 @@ def test_secrets_are_marked_as_such() -> None:
 
 def test_the_readme_has_the_tables_of_all_options() -> None:
     """Where it has not: ``python -m tests.settings_table``."""
-    readme = settings_table.README.read_text(encoding="utf-8")
+    readme = settings_table.DOCUMENT.read_text(encoding="utf-8")
     assert settings_table.refreshed(readme) == readme
     rows = "".join(settings_table.tables().values())
     assert all(f"| `{name}` |" in rows for name in OPTIONS)

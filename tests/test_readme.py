@@ -33,7 +33,6 @@ from tests.documents import (
     README,
     ROOMS,
     ROOT,
-    Block,
     anchors,
     blocks,
     links,

@@ -1,4 +1,4 @@
-"""What can be held of the style by a test: short modules and, in docstrings, comments and documents, short sentences."""
+"""What can be held of the style by a test: short modules, and short sentences in docstrings, comments and documents."""
 
 from __future__ import annotations
 

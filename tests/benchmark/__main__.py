@@ -1,7 +1,11 @@
-"""``make bench``: measures, prints the tables and writes them to ``build/benchmark``, as text, Markdown, JSON, plot."""
+"""``make bench``: measures, prints the tables, and writes them into the README here.
+
+``build/benchmark`` gets them too, as text, Markdown, JSON and plot.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -11,7 +15,7 @@ from pathlib import Path
 from tests.benchmark import claiming, connecting, racing, scaling, serving, starting, storing, sweeping
 from tests.benchmark.measuring import Bench, Counts
 from tests.benchmark.plot import plot
-from tests.benchmark.table import PeerResult, Report, Row
+from tests.benchmark.table import PeerResult, Report, Row, publish
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Row | PeerResult]]] = {
     module.__name__.rpartition(".")[2]: module.rows
@@ -48,6 +52,8 @@ def main() -> None:
     if not sys.argv[1:]:
         report.write(output)
         plot(report, output)
+        publish("make bench", report.markdown())
+        shutil.copy(output / "benchmark.svg", Path(__file__).parent)
         print(f"\nWritten to {output}")
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.airflow_server import AirflowError
 from tests.benchmark.access_log import requests_about
-from tests.benchmark.table import aligned, machine, piped
+from tests.benchmark.table import aligned, machine, piped, publish
 from tests.live.conftest import DAGS, Live, live_airflow
 from tests.postgres import postgres_server
 
@@ -199,7 +199,7 @@ def measure(folder: Path, databases: Sequence[str], repeats: dict[int, int]) -> 
 
 
 def main() -> None:
-    """Measure, print the table, and write it to ``build/benchmark``.
+    """Measure, print the table, and write it to ``build/benchmark``; the whole one into the README here too.
 
     Arguments choose databases and numbers of branches: ``python -m tests.benchmark.live PostgreSQL 1 4``.
     """
@@ -215,7 +215,10 @@ def main() -> None:
     lines = [HEADINGS, *(result.cells() for result in results)]
     print(machine(), aligned(lines), sep="\n\n")
     (output / "live.txt").write_text(f"{machine()}\n\n{aligned(lines)}\n", encoding="utf-8")
-    (output / "live.md").write_text(f"{piped(lines)}\n\n{machine()}\n", encoding="utf-8")
+    markdown = f"Measured on {machine()}.\n\n{piped(lines)}\n"
+    (output / "live.md").write_text(markdown, encoding="utf-8")
+    if not chosen:
+        publish("make bench-live", markdown)
     whole = {"machine": machine(), "runs": [asdict(result) for result in results]}
     (output / "live.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 

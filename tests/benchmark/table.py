@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from tests.documents import filled, text_of
 from tests.servers import RedisServer, name_and_version
 
 
@@ -75,6 +76,7 @@ class PeerResult:
         return self.name, f"{self.milliseconds:.3f}", _shown(self.ours), str(self.round_trips), winners, verdict
 
 
+README = Path(__file__).with_name("README.md")
 PEER_HEADINGS = ("claim, warm", "ms", "ours / it", "round trips", "winners of a round", "does the job")
 HEADINGS = ("quantity", "measured", "goal", "", "")
 
@@ -95,10 +97,10 @@ class Report:
         return "\n\n".join([self.machine, *filter(None, tables), f"{sum(map(bool, goals))} of {len(goals)} reached"])
 
     def markdown(self) -> str:
-        """Return the tables for the README."""
+        """Return the tables for the README beside this file."""
         tables = [piped([PEER_HEADINGS, *(peer.cells() for peer in self.peers)]) if self.peers else ""]
         tables.append(piped([HEADINGS, *(row.cells() for row in self.rows)]))
-        return "\n\n".join([*filter(None, tables), self.machine])
+        return "\n\n".join([f"Measured on {self.machine}.", *filter(None, tables)])
 
     def write(self, folder: Path, name: str = "benchmark") -> None:
         """Write it as text, Markdown and JSON."""
@@ -108,6 +110,16 @@ class Report:
         rows = [asdict(row) | {"reached": row.reached} for row in self.rows]
         whole = {"machine": self.machine, "rows": rows, "peers": [asdict(peer) for peer in self.peers]}
         (folder / f"{name}.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def publish(name: str, markdown: str, document: Path = README) -> None:
+    """Write tables into the README beside this file.
+
+    :param name: of the target that measured them: ``make bench`` or ``make bench-live``.
+    :param markdown: the tables.
+    :param document: the README.
+    """
+    document.write_text(filled(text_of(document), name, markdown), encoding="utf-8")
 
 
 def machine() -> str:

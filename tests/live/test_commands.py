@@ -1,4 +1,4 @@
-"""The README's commands that install or start something, as they stand there."""
+"""The documents' commands that install or start something, as they stand there."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_readme import ROOT, blocks
+from tests.documents import README, ROOT, blocks
 
 pytestmark = pytest.mark.live
 
 
 def test_install(tmp_path: Path) -> None:
-    (code,) = blocks("sh", "pip install")
+    (code,) = blocks("sh", "pip install", README)
     subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", "--seed", str(tmp_path)], check=True)
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(tmp_path)}
     subprocess.run(["sh", "-ec", code], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -37,7 +37,7 @@ def test_demo() -> None:
 
 
 VARYING = ("failures", "lost")
-"""Columns of the demo: a branch that a clear stops just before it fails is not counted there (README)."""
+"""Columns of the demo: a branch that a clear stops just before it fails is not counted there (tests/README.md)."""
 
 
 def rows(table: str) -> dict[str, dict[str, str]]:
