@@ -1,4 +1,4 @@
-"""The README's tables of settings, made of the table of options.
+"""The tables of settings in ``src/dag_retry/README.md``, made of the table of options.
 
 ``python -m tests.settings_table`` refreshes them.
 """
@@ -11,15 +11,15 @@ from collections.abc import Iterable
 
 from dag_retry import DagRetry
 from dag_retry._airflow.options import OPTIONS
-from tests.documents import README, filled
+from tests.documents import ROOT, filled
 
-DOCUMENT = README
+DOCUMENT = ROOT / "src" / "dag_retry" / "README.md"
 
 _HEAD = ("option", "default", "e.g.", "what it does")
 
 
 def tables() -> dict[str, str]:
-    """Return the tables, by the name that the README's markers have."""
+    """Return the tables, by the name that their markers have."""
     arguments = inspect.signature(DagRetry).parameters
     return {
         "a Dag's settings": _table(arguments),
@@ -28,7 +28,7 @@ def tables() -> dict[str, str]:
 
 
 def refreshed(text: str) -> str:
-    """Return the README with each table between its markers as it should be."""
+    """Return the document with each table between its markers as it should be."""
     for name, table in tables().items():
         text = filled(text, name, table)
     return text

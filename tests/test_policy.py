@@ -6,7 +6,6 @@ import inspect
 import re
 import sys
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +17,7 @@ from dag_retry._callback.failure import Failure
 from dag_retry._policy.conditions import Conditions
 from dag_retry._policy.delays import Delays
 from dag_retry._policy.policy import Policy
+from tests import settings_table
 from tests.contexts import dag_failed, task_failed
 
 S, HOUR, FOREVER = timedelta(seconds=1), timedelta(hours=1), timedelta(days=10_000)
@@ -303,10 +303,9 @@ class TestOverrides:
 
 
 def test_every_parameter_is_described() -> None:
-    """In the docstring and in the README's tables of settings."""
+    """In the docstring, from which the table of a Dag's settings is made."""
     parameters = set(inspect.signature(DagRetry).parameters)
     described = set(re.findall(r":param (\w+):", inspect.getdoc(DagRetry) or ""))
     assert described == parameters
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    table = readme[readme.index("## Settings") : readme.index("## Sharp edges")]
-    assert {name for row in re.findall(r"(?m)^\|.*$", table) for name in re.findall(r"`(\w+)`", row)} >= parameters
+    table = settings_table.tables()["a Dag's settings"]
+    assert {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row)} >= parameters

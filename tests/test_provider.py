@@ -79,10 +79,10 @@ def test_secrets_are_marked_as_such() -> None:
     }
 
 
-def test_the_readme_has_the_tables_of_all_options() -> None:
+def test_the_document_has_the_tables_of_all_options() -> None:
     """Where it has not: ``python -m tests.settings_table``."""
-    readme = settings_table.DOCUMENT.read_text(encoding="utf-8")
-    assert settings_table.refreshed(readme) == readme
+    text = settings_table.DOCUMENT.read_text(encoding="utf-8")
+    assert settings_table.refreshed(text) == text
     rows = "".join(settings_table.tables().values())
     assert all(f"| `{name}` |" in rows for name in OPTIONS)
 

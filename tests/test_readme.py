@@ -145,8 +145,8 @@ def test_tasks_of_the_first_dag_call_back() -> None:
     assert dag.has_on_success_callback
 
 
-def test_sweepers_dag() -> None:
-    (code,) = blocks("python", "sweeper_dag(")
+@pytest.mark.parametrize("code", blocks("python", "sweeper_dag("))
+def test_sweepers_dag(code: str) -> None:
     # Airflow reads no file in which it finds neither word (`might_contain_dag`).
     assert "airflow" in code.lower()
     names: dict[str, Any] = {}
@@ -154,8 +154,8 @@ def test_sweepers_dag() -> None:
     assert names["dag"].task_ids == ["sweep"]
 
 
-def test_recipe() -> None:
-    (code,) = blocks("python", "dag_retry.recipe")
+@pytest.mark.parametrize("code", blocks("python", "dag_retry.recipe"))
+def test_recipe(code: str) -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     assert callable(names["clear_dag_run_on_failure"])
@@ -170,7 +170,7 @@ def test_counter(seeded: Any) -> None:
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = blocks("sh", "export ")
+    code = "".join(blocks("sh", "export "))
     shown = subprocess.run(["env", "-i", "sh", "-c", f"{code}\nenv"], capture_output=True, text=True, check=True).stdout
     for line in shown.splitlines():
         name, _, value = line.partition("=")

@@ -1,7 +1,8 @@
 """The section ``[dag_retry]`` of Airflow's configuration: each option once, with its parser, default and description.
 
-The reader (:mod:`dag_retry._airflow.section`), the provider's info and the README's tables come from :data:`OPTIONS`.
-Every process of Airflow loads this module with the provider's info, so it imports nothing of Airflow.
+The reader (:mod:`dag_retry._airflow.section`), the provider's info and the tables of settings in
+``src/dag_retry/README.md`` come from :data:`OPTIONS`. Every process of Airflow loads this module with the provider's
+info, so it imports nothing of Airflow.
 """
 
 from __future__ import annotations

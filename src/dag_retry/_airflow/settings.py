@@ -166,7 +166,9 @@ def _check_credentials(given: dict[str, str], where: str, prefix: str) -> None:
             if prefix
             else f"give {where} a login and a password (a password alone is taken for a token)"
         )
-        raise ConfigError(f"no credentials for Airflow's REST API at {given['url']}: {remedy}; the README lists others")
+        raise ConfigError(
+            f"no credentials for Airflow's REST API at {given['url']}: {remedy}; dag_retry/README.md lists others"
+        )
     if len(kinds) > 1:
         held = ", ".join(f"{prefix}{name}" for name in names)
         raise ConfigError(f"{where} holds {len(kinds)} kinds of credentials for Airflow's REST API ({held}): keep one")
