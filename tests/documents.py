@@ -67,7 +67,8 @@ def anchors(document: Path) -> set[str]:
 
 def paragraphs(document: Path) -> Iterator[str]:
     """Yield what is read in one go: paragraphs, elements of lists, headings, and what the cells of tables hold."""
-    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) |#|\|)|(?<=\|)\n", prose(document)):
+    plain = prose(document).replace("**", "")
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) |#|\|)|(?<=\|)\n", plain):
         if block.startswith("|"):
             yield from (part.strip() for part in re.split(r"(?<!\\)\||; |<br>", block))
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOMS, name_of, paragraphs
+from tests.documents import DOCUMENTS, README, name_of, paragraphs, prose, text_of
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.js"), *(ROOT / "lua").glob("*.lua")])
@@ -32,9 +32,26 @@ def test_sentences_are_short(file: Path) -> None:
     assert [each for text in texts(file) for each in sentences(text) if len(each.split()) > MOST_WORDS] == []
 
 
-@pytest.mark.parametrize("document", ROOMS, ids=name_of)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_sentences_of_documents_are_short(document: Path) -> None:
     assert [each for text in paragraphs(document) for each in sentences(text) if len(each.split()) > MOST_WORDS] == []
+
+
+def test_the_readme_is_short() -> None:
+    lines = text_of(README).splitlines()
+    assert len(lines) <= MOST_LINES
+    first_screen = re.sub(r"(?ms)^```.*?^```$|<!--.*?-->", "\n\n", "\n".join(lines[:45])).replace("**", "")
+    wholes = [whole for text in first_screen.split("\n\n") for whole in re.split(r"(?<=[.?!])\s", text)]
+    assert [whole for whole in wholes if len(whole.split()) > 30] == []
+
+
+def test_the_readme_explains_its_words() -> None:
+    """A word of ours is bold where it is explained, and stands nowhere before. Others of ours are not needed."""
+    text = re.sub(r"`.+?`", "code", prose(README).lower())
+    for word in ("winner", "attempts", "sweeper", "hook"):
+        assert text.index(f"**{word}**") == text.index(word.rstrip("s")) - 2, word
+    for word in ("generation", "budget", "ending", "verdict", "record", "orphan"):
+        assert not re.search(rf"\b{word}s?\b", re.sub(r"(?m)^\|.*$", "", text)), word
 
 
 def test_long_sentences_are_found(tmp_path: Path) -> None:
