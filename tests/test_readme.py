@@ -9,6 +9,7 @@ import argparse
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from dag_retry import AttemptCounter, CounterError, DagRetry
 from dag_retry._airflow import settings
@@ -67,6 +73,7 @@ def test_no_block_is_left_out() -> None:
         *blocks("sh", "make "),
         *blocks("sh", "dag-retry "),
         *blocks("redis"),
+        *blocks("toml", "fancy-pypi-readme"),
         *blocks("text", RACE),
         *blocks("text", DEMO),
         *blocks("text", ACCESS),
@@ -94,6 +101,20 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_files_that_are_named_exist(document: Path) -> None:
     for path in re.findall(r"`((?:tests|src|lua)/[\w./-]*)`", text_of(document)):
         assert (ROOT / path).exists(), path
+
+
+def test_links_and_pictures_on_pypi() -> None:
+    """What the release makes of the README: no link of it is relative."""
+    (code,) = blocks("toml", "fancy-pypi-readme")
+    text = text_of(README) + '<source srcset="tests/race.svg"><img src="tests/race.svg"><a href="lua/README.md">'
+    hook = tomllib.loads(code)["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    assert hook["fragments"] == [{"path": README.name}]
+    for each in hook["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    targets = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"", text)
+    assert len(targets) == len(links(README)) + 3
+    assert all(urlsplit(target).scheme for pair in targets for target in pair if target)
+    assert text.count("/raw/v") == len(re.findall(r"!\[", text)) + 2
 
 
 def test_every_room_is_reached_from_the_readme() -> None:

@@ -261,7 +261,7 @@ def test_random_schedules(sweeps: bool, way: Way, scripts: Scripts) -> None:
             raise AssertionError(f"seed {seed}: {broken}") from None
 
 
-# What the README states as limits: each can break a promise.
+# What src/dag_retry/_airflow/README.md and lua/README.md state as limits: each can break a promise.
 LIMITS: dict[str, tuple[Way, Faults]] = {
     "a person clears between look and clear": ("rest", Faults(gap_after_look=1, manual_clear=1)),
     "Redis forgets between renewal and clear": ("rest", Faults(gap_before_clear=1, loss=1)),

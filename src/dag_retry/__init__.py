@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dag_retry._retry import DagRetry
     from dag_retry._types import Claim, FailedTry, Outcome, RunRecord, Status, Verdict
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ApiError",

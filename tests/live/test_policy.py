@@ -422,7 +422,7 @@ class TestExamples:
         run = live.rest(dag_id, "success", "succeeded")
         won = [entry["generation"] for entry in live.entries(dag_id) if entry["event"] == "won"]
         assert won == [str(generation) for generation in range(run.clear_number)]
-        # Its branches start as they come: one still queued at the clear may fail once more (README, sharp edges).
+        # Its branches start as they come: one still queued at the clear may fail once more (_airflow/README.md).
         assert 1 <= run.clear_number <= (2 if name == "plain" else 1)
         noted(live, dag_id, f"Dag retry: recovered on attempt {run.clear_number}")
 

@@ -60,8 +60,8 @@ class Actor(NamedTuple):
     """A callback that runs.
 
     :param at: where it stands.
-    :param hurry: it looked, then renews and clears before anything else happens: the milliseconds which the README
-        states. It can still be killed, or not be answered.
+    :param hurry: it looked, then renews and clears before anything else happens: the moment between look and
+        clear. It can still be killed, or not be answered.
     """
 
     at: Point
@@ -151,7 +151,7 @@ class Tally(NamedTuple):
     forgot: bool = False
     """Redis lost something."""
     forgot_winner: bool = False
-    """A winner that Redis forgot cleared, after others had ended the budget: the limit that the README states."""
+    """A winner that Redis forgot cleared, after others had ended the budget: a limit in ``lua/README.md``."""
     cancelled: bool = False
     """A person has cancelled the retry, and nobody has cleared the run since."""
     uncalled: bool = False
@@ -498,7 +498,7 @@ class Airflow:
         if body:
             return self._decide(state, body)[0]
         if generation != state.generation or state.decided:
-            return state  # what this costs is stated in the README
+            return state  # what this costs is stated in src/dag_retry/_airflow/README.md
         run = state.run
         state = self._by_callback(state, generation)
         if run == "running" or had_ended:

@@ -38,7 +38,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             _WAY,
             "warning",
             "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
-            "attach dag_retry.sweeper.sweeper_dag(); or set credentials: see api_token and api_username in the README",
+            "attach dag_retry.sweeper.sweeper_dag(); or set credentials: dag_retry/README.md lists them (api_…)",
         )
         return
     try:
