@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
 import redis
+import yaml
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,6 +29,7 @@ else:
 
 from dag_retry import AttemptCounter, CounterError, DagRetry
 from dag_retry._airflow import settings
+from dag_retry._airflow.options import OPTIONS
 from dag_retry._redis.due import DueRuns
 from dag_retry._redis.heartbeat import Heartbeats
 from dag_retry._redis.keys import Keys
@@ -72,6 +75,8 @@ def test_no_block_is_left_out() -> None:
         *blocks("sh", "export "),
         *blocks("sh", "make "),
         *blocks("sh", "dag-retry "),
+        *blocks("yaml"),
+        *blocks("python", "SparkSubmitOperator"),
         *blocks("redis"),
         *blocks("toml", "fancy-pypi-readme"),
         *blocks("text", RACE),
@@ -101,6 +106,33 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_files_that_are_named_exist(document: Path) -> None:
     for path in re.findall(r"`((?:tests|src|lua)/[\w./-]*)`", text_of(document)):
         assert (ROOT / path).exists(), path
+
+
+def test_yaml_is_that_of_the_example() -> None:
+    """``test_dag_factory.py`` makes Dags of the example."""
+    (code,) = blocks("yaml")
+    example = ROOT / "src" / "dag_retry" / "example_dags" / "example_dag_factory.yaml"
+    assert yaml.safe_load(code).items() <= yaml.safe_load(text_of(example)).items()
+
+
+def test_a_job_of_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class has another key in each attempt. A live test submits such jobs."""
+    (code,) = blocks("python", "SparkSubmitOperator")
+
+    class SparkSubmitOperator:
+        external_id_key = "spark_job_id"
+
+        def execute(self, context: Any) -> str:
+            return self.external_id_key
+
+    module = "airflow.providers.apache.spark.operators.spark_submit"
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(SparkSubmitOperator=SparkSubmitOperator))
+    for package in ("airflow.providers.apache", *(module.rsplit(".", n)[0] for n in (2, 1))):
+        monkeypatch.setitem(sys.modules, package, SimpleNamespace(__path__=[]))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    keys = [names["SparkJob"]().execute({"dag_run": SimpleNamespace(clear_number=number)}) for number in (0, 1, 1)]
+    assert keys == ["spark_job_id_0", "spark_job_id_1", "spark_job_id_1"]
 
 
 def test_links_and_pictures_on_pypi() -> None:
@@ -140,8 +172,9 @@ def test_the_race(client: Any) -> None:
 
 @pytest.mark.parametrize("line", [line for code in blocks("sh", "dag-retry ") for line in code.splitlines()])
 def test_commands_are_known(line: str) -> None:
-    program, *arguments = shlex.split(line, comments=True)
-    parser = argparse.ArgumentParser(prog=program)
+    """``test_compose.py`` checks the command in the containers besides."""
+    arguments = shlex.split(line.rpartition("dag-retry ")[2].strip("'"), comments=True)
+    parser = argparse.ArgumentParser(prog="dag-retry")
     add_verbs(parser)
     assert parser.parse_args(arguments).verb
 
@@ -196,6 +229,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for line in shown.splitlines():
         name, _, value = line.partition("=")
         if name.startswith("AIRFLOW__DAG_RETRY__"):
+            assert name.removeprefix("AIRFLOW__DAG_RETRY__").lower() in OPTIONS
             monkeypatch.setenv(name, value)
     assert urlsplit(settings.redis_url()).hostname == "redis.example.com"
     api = settings.api()
