@@ -10,7 +10,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
-ROOMS = sorted(file for folder in ("lua", "src", "tests") for file in (ROOT / folder).rglob("*.md"))
+ROOMS = sorted(file for folder in ("lua", "src", "tests") for file in (ROOT / folder).rglob("README.md"))
 DOCUMENTS = [README, *ROOMS]
 """Their blocks of code are run. The changelog has none."""
 
