@@ -43,7 +43,7 @@ else:
         def execute(self, context: Any) -> Any:
             return self.execute_resumable(context)
 
-    class JobOfAnAttempt(ResumableJob):
+    class JobOfAnAttempt(ResumableJob):  # type: ignore[misc]
         def execute(self, context: Any) -> Any:
             self.external_id_key += f"_{context['dag_run'].clear_number}"
             return super().execute(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,5 +100,5 @@ def _reads(task: Any, name: str) -> bool:
     """Return whether the task's own code, and not Airflow's, reads an attribute of this name."""
     function = _argument(task, "python_callable")
     if function is None and not _class(task).__module__.startswith("airflow."):
-        function = _class(task).execute
+        function = inspect.unwrap(_class(task).execute)  # Airflow wraps it (`ExecutorSafeguard`).
     return name in getattr(getattr(function, "__code__", None), "co_names", ())
