@@ -18,6 +18,7 @@ from dag_retry import AttemptCounter
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._redis.keys import Keys
 from dag_retry.cli import main
+from tests import stub_dag
 from tests.servers import AOF, RedisServer, free_port, until
 from tests.stub_api import StubApi, answer
 
@@ -39,11 +40,9 @@ class Airflow(StubApi):
     clock: timedelta = timedelta(0)
     scheduler: str = "healthy"
     may_clear: bool = True
-    is_paused: bool = False
-    most_tasks: int = 16
-    most_runs: int = 16
-    tags: tuple[str, ...] = ("dag-retry",)
-    callback_in_defaults: bool = True
+    details: dict[str, Any] = field(default_factory=dict)
+    backfills: list[dict[str, Any]] = field(default_factory=list)
+    forbidden: str = ""
     route_says: dict[str, Any] | None = field(default_factory=lambda: {"ready": True, "why_not": ""})
 
     def beside(self, request: Request) -> Response | None:
@@ -59,22 +58,17 @@ class Airflow(StubApi):
             scheduler = {"status": self.scheduler, "latest_scheduler_heartbeat": now}
             return answer(200, {"scheduler": scheduler, "dag_processor": {"status": "healthy"}})
         if request.headers.get("Authorization") == f"Bearer {self.token}":
-            if request.path == f"/api/v2/dags/{self.dag_id}/details":
-                return answer(
-                    200,
-                    {
-                        "dag_id": self.dag_id,
-                        "is_paused": self.is_paused,
-                        "max_consecutive_failed_dag_runs": 0,
-                        "max_active_tasks": self.most_tasks,
-                        "max_active_runs": self.most_runs,
-                        "tags": [{"name": tag, "dag_id": self.dag_id} for tag in self.tags],
-                        "owners": ["etl"],
-                        "default_args": {"has_on_failure_callback": True} if self.callback_in_defaults else {},
-                    },
-                )
-            if request.path == f"/api/v2/dags/{self.dag_id}/tasks":
-                return answer(200, {"tasks": [{"task_id": name, "depends_on_past": True} for name in "abc"]})
+            what = request.path.removeprefix("/api/v2/").replace(f"dags/{self.dag_id}/", "")
+            if what == self.forbidden:
+                return answer(403, {"detail": "Forbidden"})
+            if what == "details":
+                return answer(200, stub_dag.details(self.dag_id) | self.details)
+            if what == "tasks":
+                return answer(200, {"tasks": stub_dag.tasks(self.dag_id)})
+            if what == "assets":
+                return answer(200, {"assets": stub_dag.assets(request.args["dag_ids"])})
+            if what == "backfills":
+                return answer(200, {"backfills": self.backfills})
             if request.path.endswith("/clear") and not self.may_clear:
                 return answer(403, {"detail": "Forbidden"})
         return super().act(request)
@@ -90,6 +84,8 @@ class Doctor:
         self.monkeypatch = monkeypatch
         self.airflow = Airflow(server)
         self.set(api_url=self.airflow.url, api_username="retry", api_password="s3cret")
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", stub_dag.BUNDLES)
+        monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "false")
 
     def set(self, **options: str | None) -> None:
         for name, value in options.items():
@@ -103,13 +99,16 @@ class Doctor:
         self.set(redis_url=server.url)
         return server
 
-    def find(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+    def find(self, dag_id: str = "daily_load") -> tuple[int, dict[str, Any]]:
         """Return the exit code, and what is not well."""
-        code = main(["doctor", "daily_load", "--json", *arguments])
+        code = main(["doctor", dag_id, "--json"])
         found = json.loads(self._capsys.readouterr().out)
         assert all(set(finding) == {"check", "grade", "found", "remedy"} for finding in found)
         assert all(bool(finding["remedy"]) == (finding["grade"] != "ok") for finding in found)
-        return code, {finding["check"]: finding for finding in found if finding["grade"] != "ok"}
+        not_well = [finding for finding in found if finding["grade"] != "ok"]
+        by_check = {finding["check"]: finding for finding in not_well}
+        assert len(by_check) == len(not_well), not_well
+        return code, by_check
 
     def ok(self, check: str) -> str:
         """Return what was found where all is well."""
@@ -118,13 +117,21 @@ class Doctor:
         assert found[check]["grade"] == "ok"
         return str(found[check]["found"])
 
-    def only(self, check: str, grade: str = "fault") -> Any:
+    def only(self, check: str, grade: str = "fault", dag_id: str = "daily_load") -> Any:
         """Return the one finding that is not ok."""
-        code, found = self.find()
+        code, found = self.find(dag_id)
         assert list(found) == [check], found
         assert found[check]["grade"] == grade
         assert code == (1 if grade == "fault" else 0)
         return found[check]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed() -> None:
+    """Parse the Dags, here and once: Airflow's loggers keep the stdout that they first saw, not that of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(f"{PREFIX}API_TOKEN", "needed for scope 'failed'")
+        stub_dag.dags()
 
 
 @pytest.fixture
@@ -323,15 +330,6 @@ class TestAirflow:
     def redis(self, doctor: Doctor) -> None:
         doctor.redis(*AOF)
 
-    def test_branches_that_run_one_after_another(self, doctor: Doctor) -> None:
-        doctor.airflow.most_tasks = 2
-        found = doctor.only("max_active_tasks", "warning")
-        assert "has 3 tasks and runs 2 at once" in found["found"]
-
-    def test_runs_that_wait_for_each_other(self, doctor: Doctor) -> None:
-        doctor.airflow.most_runs = 1
-        assert "set max_active_runs to 2 or more" in doctor.only("depends_on_past", "warning")["remedy"]
-
     def test_no_route(self, doctor: Doctor) -> None:
         doctor.airflow.route_says = None
         assert "install airflow-dag-retry where the API server runs" in doctor.only("way to clear", "warning")["remedy"]
@@ -400,28 +398,34 @@ class TestAirflow:
         doctor.airflow.scheduler = "unhealthy"
         doctor.only("scheduler", "warning")
 
-    def test_paused(self, doctor: Doctor) -> None:
-        doctor.airflow.is_paused = True
-        doctor.only("paused", "warning")
-
     def test_not_attached(self, doctor: Doctor) -> None:
-        doctor.airflow.tags = ()
-        assert "by hand" in doctor.only("callbacks", "unknown")["remedy"]
-        doctor.airflow.callback_in_defaults = False
-        assert "dag_args" in doctor.only("callbacks", "warning")["remedy"]
+        doctor.airflow.details = {"relative_fileloc": "elsewhere.py", "tags": []}
+        finding = doctor.find()[1]["callbacks"]
+        assert finding["grade"] == "unknown"
+        assert "by hand" in finding["remedy"]
+        doctor.airflow.details["default_args"] = {}
+        finding = doctor.find()[1]["callbacks"]
+        assert finding["grade"] == "warning"
+        assert "dag_args" in finding["remedy"]
 
     def test_who_attached_them(self, doctor: Doctor) -> None:
         made, attached = "made with dag_args", "attached by the section: [dag_retry] attach_to_owners"
         assert doctor.ok("callbacks").startswith(made)
+        doctor.airflow.details = {"owners": ["etl"]}
         doctor.set(attach_to_tags="nightly", attach_to_owners="etl")
         assert doctor.ok("callbacks").startswith(f"{made} (tag dag-retry), or {attached}")
-        doctor.airflow.callback_in_defaults = False
+        doctor.airflow.details["default_args"] = {}
         assert doctor.ok("callbacks").startswith(attached)
 
     def test_selected_and_not_attached(self, doctor: Doctor) -> None:
-        doctor.airflow.tags, doctor.airflow.callback_in_defaults = ("nightly",), False
+        doctor.airflow.details = {
+            "relative_fileloc": "elsewhere.py",
+            "tags": [{"name": "nightly"}],
+            "default_args": {},
+        }
         doctor.set(attach_to_tags="nightly")
-        finding = doctor.only("callbacks", "warning")
+        finding = doctor.find()[1]["callbacks"]
+        assert finding["grade"] == "warning"
         assert "attach_to_tags (AIRFLOW__DAG_RETRY__ATTACH_TO_TAGS) selects daily_load here" in finding["found"]
         assert "wherever Dag files are parsed" in finding["remedy"]
 
@@ -433,6 +437,201 @@ class TestAirflow:
     def test_no_time_for_a_callback(self, doctor: Doctor, limit: str, grade: str) -> None:
         doctor.monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", limit)
         assert "TASK_SUCCESS_OVERTIME" in doctor.only("a callback's time", grade)["remedy"]
+
+
+class TestDag:
+    """Dags that meet one hazard each, as their file stands in ``tests/live/cases``."""
+
+    @pytest.fixture(autouse=True)
+    def client(self, doctor: Doctor) -> Iterator[Any]:
+        with doctor.redis(*AOF).client() as client:
+            yield client
+
+    @pytest.fixture
+    def only(self, doctor: Doctor) -> Callable[[str, str, str], str]:
+        """Return cause and remedy of the one finding that a Dag gets."""
+
+        def only(dag_id: str, check: str, grade: str) -> str:
+            doctor.airflow.dag_id = dag_id
+            finding = doctor.only(check, grade, dag_id)
+            return f"{finding['found']}. {finding['remedy']}"
+
+        return only
+
+    def test_runs_that_wait_for_each_other(self, only: Any) -> None:
+        said = only("after_the_last", "depends_on_past", "warning")
+        assert "a run cleared after its end and the next run wait for each other" in said
+        assert "set max_active_runs to 2 or more" in said
+
+    @pytest.mark.parametrize(
+        ("backfill", "run_state", "found"),
+        [
+            ({"is_paused": True, "completed_at": None}, "failed", "backfill 7 is paused"),
+            ({"is_paused": True, "completed_at": "2026-01-01T00:00:00Z"}, "running", "backfill 7 is cancelled"),
+        ],
+    )
+    def test_backfills(self, doctor: Doctor, only: Any, backfill: Any, run_state: str, found: str) -> None:
+        doctor.airflow.backfills = [{"id": 7, **backfill}]
+        doctor.airflow.runs = [self.run("in_backfills", run_state, run_type="backfill")]
+        assert found in only("in_backfills", "backfills", "warning")
+
+    @pytest.mark.parametrize("is_paused", [True, False])
+    def test_backfills_that_are_over(self, doctor: Doctor, is_paused: bool) -> None:
+        """One was cancelled, the other has completed, and Airflow does not pause such a one."""
+        doctor.airflow.dag_id = "in_backfills"
+        doctor.airflow.backfills = [{"id": 7, "is_paused": is_paused, "completed_at": "2026-01-01T00:00:00Z"}]
+        doctor.airflow.runs = [self.run("in_backfills", "failed", run_type="backfill")]
+        assert doctor.find("in_backfills") == (0, {})
+
+    def test_a_job_that_is_resumed(self, only: Any) -> None:
+        said = only("resuming", "task state", "warning")
+        assert said.startswith("submit resumes its job")
+        assert "set durable=False, or add dag_run.clear_number" in said
+
+    def test_a_task_that_counts_its_tries(self, only: Any) -> None:
+        said = only("counting", "try_number", "note")
+        assert said.startswith("skip_when_tried reads try_number")
+        assert "dag_run.clear_number" in said
+
+    @pytest.mark.parametrize(
+        ("dag_id", "grade", "found", "remedy"),
+        [
+            ("same_child", "warning", "(trigger_run_id): it exists, so the attempts fail", "set reset_dag_run=True"),
+            ("skipped_child", "warning", "(logical_date): it exists, so the task is skipped", "set reset_dag_run=True"),
+            ("more_children", "note", "trigger triggers one more run of reader in each attempt", "set trigger_run_id"),
+        ],
+    )
+    def test_children(self, only: Any, dag_id: str, grade: str, found: str, remedy: str) -> None:
+        said = only(dag_id, "child Dags", grade)
+        assert found in said
+        assert remedy in said
+
+    def test_an_asset_that_is_updated_again(self, only: Any) -> None:
+        said = only("producer", "assets", "warning")
+        assert said.startswith("extract may succeed in a run that fails")
+        assert "reader runs each time" in said
+
+    def test_an_asset_that_no_attempt_updates(self, doctor: Doctor) -> None:
+        """With scope "failed" what has succeeded does not run again."""
+        doctor.airflow.dag_id = "producer_alone"
+        assert doctor.find("producer_alone") == (0, {})
+
+    @pytest.mark.parametrize(
+        ("dag_id", "grade", "found", "remedy"),
+        [
+            ("ends_in_clean_up_both", "note", "clean_up (all_done) may end the run well although optional failed: then "
+             "nothing is retried", "make clean_up a teardown, or add a leaf that needs optional"),
+            ("ends_in_clean_up_task", "warning", 'level="task" clears the run all the same', 'attach level="both"'),
+            ("fails_fast", "note", "fail_fast may end the run well although first failed", "leave out"),
+        ],
+    )  # fmt: skip
+    def test_leaves(
+        self, doctor: Doctor, client: Any, only: Any, dag_id: str, grade: str, found: str, remedy: str
+    ) -> None:
+        self.sweep(client)
+        said = only(dag_id, "leaves", grade)
+        assert found in said
+        assert remedy in said
+
+    @pytest.mark.parametrize(
+        ("dag_id", "found", "remedy"),
+        [
+            ("leaves_its_cluster", "clears the run before take_down has run", "they wait for teardowns"),
+            ("works_without_its_cluster", 'scope "failed" does not clear make_cluster', 'set scope to "run"'),
+        ],
+    )
+    def test_teardowns(self, client: Any, only: Any, dag_id: str, found: str, remedy: str) -> None:
+        self.sweep(client)
+        said = only(dag_id, "teardowns", "warning")
+        assert found in said
+        assert remedy in said
+
+    @pytest.mark.parametrize("state", ["running", "failed"])
+    def test_params_that_no_longer_fit(self, doctor: Doctor, only: Any, state: str) -> None:
+        doctor.airflow.runs = [self.run("tightened", state, conf={"number": 50})]
+        said = only("tightened", "Params", "warning")
+        assert said.startswith("number=50 of run old does not fit")
+
+    def test_params_of_a_run_that_is_long_over(self, doctor: Doctor) -> None:
+        doctor.airflow.dag_id = "tightened"
+        over = self.run("tightened", "failed", conf={"number": 50}) | {"end_date": "2026-01-01T00:00:00Z"}
+        doctor.airflow.runs = [over, self.run("tightened", "running", conf={"number": 5})]
+        assert doctor.find("tightened") == (0, {})
+
+    def test_limits_that_are_wrong(self, only: Any) -> None:
+        assert "params['dag_retry']['max_attempts'] is 0" in only("limited", "params['dag_retry']", "fault")
+
+    def test_branches_that_fail_one_after_another(self, doctor: Doctor, only: Any) -> None:
+        assert "3 tasks side by side and runs 2 at once" in only("narrow_both", "max_active_tasks", "warning")
+        doctor.airflow.dag_id = "narrow_dag"
+        assert doctor.find("narrow_dag") == (0, {})
+
+    @pytest.mark.parametrize(
+        ("dag_id", "grade", "found"),
+        [("delayed", "fault", "attempts have a delay"), ("level_task", "warning", "whose task was killed")],
+    )
+    def test_no_sweeper(self, doctor: Doctor, client: Any, only: Any, dag_id: str, grade: str, found: str) -> None:
+        assert found in only(dag_id, "sweeper", grade)
+        self.sweep(client)
+        assert doctor.find(dag_id) == (0, {})
+
+    def test_tasks_that_retry_themselves(self, only: Any) -> None:
+        said = only("tries_itself", "retries", "note")
+        assert "load: tries of its own come first in each attempt; those of load without a pause" in said
+
+    def test_a_task_that_waits_before_it_starts_again(self, doctor: Doctor, only: Any) -> None:
+        assert "load starts up to 5 min late" in only("late", "retry_delay", "warning")
+        doctor.airflow.version = "3.4.0"
+        assert doctor.find("late") == (0, {})
+
+    @pytest.mark.parametrize(
+        ("dag_id", "check", "grade", "found"),
+        [
+            ("without_callbacks", "callbacks", "warning", "not made with dag_args"),
+            ("half_attached", "on_success_callback", "warning", "attach on_success_callback=retry.on_success"),
+            ("untagged", "tag", "warning", 'add tags=["dag-retry"]'),
+            ("with_its_own", "callbacks", "note", "load has no callback of ours"),
+        ],
+    )
+    def test_callbacks(self, only: Any, dag_id: str, check: str, grade: str, found: str) -> None:
+        assert found in only(dag_id, check, grade)
+
+    def test_paused(self, doctor: Doctor, only: Any) -> None:
+        doctor.airflow.details = {"is_paused": True}
+        only("daily_load", "paused", "warning")
+
+    @pytest.mark.parametrize(
+        ("where", "found"),
+        [
+            ({"relative_fileloc": "elsewhere.py"}, "elsewhere.py is not here"),
+            ({"relative_fileloc": "../conftest.py"}, "conftest.py is not here"),
+            ({"bundle_name": "of_others"}, "of_others"),
+            ({"relative_fileloc": "trigger.py"}, "trigger.py holds no daily_load here"),
+        ],
+    )
+    def test_a_file_that_is_not_here(self, doctor: Doctor, only: Any, where: Any, found: str) -> None:
+        """What Airflow's API tells is checked all the same."""
+        doctor.airflow.details = where
+        assert found in only("daily_load", "Dag file", "unknown")
+        doctor.airflow.dag_id = "after_the_last"
+        assert set(doctor.find("after_the_last")[1]) == {"Dag file", "depends_on_past"}
+
+    def test_a_file_that_does_not_parse_here(self, doctor: Doctor, only: Any) -> None:
+        doctor.set(max_attempts_limit="1")
+        said = only("daily_load", "Dag file", "unknown")
+        assert "can't be parsed here: dag_retry.ConfigError: max_attempts is 2" in said
+
+    @pytest.mark.parametrize(("what", "check"), [("assets", "assets"), ("backfills", "backfills")])
+    def test_a_user_who_may_not_read_all(self, doctor: Doctor, only: Any, what: str, check: str) -> None:
+        doctor.airflow.forbidden = what
+        only("daily_load", check, "unknown")
+
+    def run(self, dag_id: str, state: str, **more: Any) -> dict[str, Any]:
+        end = datetime.now(timezone.utc).isoformat() if state == "failed" else None
+        return {"dag_id": dag_id, "dag_run_id": "old", "state": state, "end_date": end, "conf": {}, **more}
+
+    def sweep(self, client: Any) -> None:
+        client.hset(Keys("dag-retry").sweeper(), mapping={"at": client.time()[0] * 1000, "holder": "host:1"})
 
 
 def test_all_at_once(doctor: Doctor) -> None:

@@ -24,12 +24,20 @@ def ours(*, retries: bool) -> Callable[[Callback], Callback]:
     return mark
 
 
+def retries_runs(callback: Any) -> bool:
+    """Return whether a callback is ours and retries failed runs.
+
+    :param callback: a callback; None is none.
+    """
+    return bool(getattr(callback, _RETRIES, False))
+
+
 def is_attached(dag: Any) -> bool:
     """Return whether a Dag-level callback of the Dag retries runs. Then a task may leave its failure to the callback.
 
     :param dag: the Dag, as its file made it; anything else has no such callback.
     """
-    return any(getattr(each, _RETRIES, False) for each in _callbacks(dag, "on_failure_callback"))
+    return any(map(retries_runs, _callbacks(dag, "on_failure_callback")))
 
 
 def has_callbacks(dag: Any) -> bool:

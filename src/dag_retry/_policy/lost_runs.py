@@ -47,6 +47,21 @@ def is_lost(dag: Any, task_id: str, *, mapped: bool, read_states: Callable[[list
     )
 
 
+def may_end_well_without(dag: Any) -> dict[str, set[str]]:
+    """Return the tasks whose failure need not fail the run, each with the tasks after it that run all the same.
+
+    :param dag: the Dag, as its file made it.
+    """
+    leaves = _leaves(dag)
+    found = {}
+    for task in dag.tasks:
+        lost = _lost(dag, task.task_id, {})
+        if _counts(task) and leaves.isdisjoint(lost):
+            after = {each for one in lost for each in dag.task_dict[one].downstream_task_ids}
+            found[task.task_id] = {each for each in after - lost if _counts(dag.task_dict[each])}
+    return found
+
+
 def _lost(dag: Any, task_id: str, states: States) -> set[str]:
     """Return the failed task, and those that Airflow will set to UPSTREAM_FAILED for its sake."""
     lost = {task_id}

@@ -115,11 +115,3 @@ with DAG("job", schedule=None, **retry.dag_args()):
         Job(task_id="never_resumes", durable=False),
         JobOfAnAttempt(task_id="resumes_in_its_attempt"),
     ] >> validate()
-
-with DAG("narrow", schedule=None, max_active_tasks=1, **retry.dag_args()):
-    for branch in ("a", "b"):
-
-        @task(task_id=branch)
-        def succeed() -> None: ...
-
-        succeed()

@@ -12,8 +12,8 @@ from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
-from dag_retry._errors import ApiError, ApiRefused, ApiUnanswered, ApiUnusable, ConfigError
-from dag_retry.cli.doctor import callbacks
+from dag_retry._errors import ApiError, ApiUnanswered, ApiUnusable, ConfigError
+from dag_retry.cli.doctor.dag import examine as dag
 from dag_retry.cli.doctor.finding import Finding
 
 _OLDEST = (3, 2)
@@ -23,14 +23,14 @@ _AHEAD, _BEHIND = 30.0, 60.0
 # A clear on SQLite may take 5 s under load (measured).
 _SLOW_CLEAR = 5.0
 _WAY = "way to clear"
-_NO_RUN = "dag-retry-doctor"
 
 
-def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
+def examine(dag_id: str | None, redis_now: int | None, *, sweeps: bool) -> Iterator[Finding]:
     """Yield the findings about Airflow, and about a Dag.
 
     :param dag_id: the Dag; None if the user named none.
     :param redis_now: Redis's time, in ms; None if unknown.
+    :param sweeps: whether a sweeper runs; also if Redis can't tell, or if it is a finding that none runs.
     """
     yield _time_left()
     if not settings.has_credentials():
@@ -48,7 +48,8 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
         return
     with ApiClient(where, Deadline(_SECONDS)) as client:
         try:
-            yield _version(str(client.get_public("version").get("version")))
+            version = str(client.get_public("version").get("version"))
+            yield _version(version)
             health = client.get_public("monitor", "health")
         except ApiUnanswered as error:
             remedy = "see that it runs, that api_url is right, and that this host can reach it"
@@ -70,7 +71,7 @@ def examine(dag_id: str | None, redis_now: int | None) -> Iterator[Finding]:
             yield Finding("permission to clear", "unknown", "no Dag was named", "name one: dag-retry doctor DAG_ID")
             return
         try:
-            yield from _of_dag(client, dag_id)
+            yield from dag.examine(client, dag_id, _numbers(version), sweeps=sweeps)
         except ApiError as error:
             yield Finding(f"Dag {dag_id}", "fault", str(error), "correct the id, or let this user read the Dag")
 
@@ -110,14 +111,17 @@ def _way(client: ApiClient) -> Finding:
 
 
 def _version(version: str) -> Finding:
-    try:
-        known = tuple(int(part) for part in version.split(".")[:2])
-    except ValueError:
-        known = ()
-    if known < _OLDEST:
+    if _numbers(version) < _OLDEST:
         why = "before 3.2 a clear does not always change clear_number, and an old failure can look like a new one"
         return Finding("Airflow version", "fault", version, f"upgrade it to 3.2 or newer: {why}")
     return Finding("Airflow version", "ok", version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in version.split(".")[:2])
+    except ValueError:
+        return ()
 
 
 def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
@@ -144,59 +148,3 @@ def _no_login(error: ApiError, where: settings.ApiSettings) -> Finding:
     else:
         remedy = "correct api_username and api_password (or your other credentials), and check api_token_path"
     return Finding("login", "fault", str(error), remedy)
-
-
-def _of_dag(client: ApiClient, dag_id: str) -> Iterator[Finding]:
-    details = client.get("dags", dag_id, "details")
-    if _may_clear(client, dag_id):
-        yield Finding("permission to clear", "ok", f"runs of {dag_id}")
-    else:
-        yield Finding(
-            "permission to clear",
-            "fault",
-            f"this user may read {dag_id}, but may not clear its runs",
-            "give it a role that may edit Dag runs, such as User or Op of the FAB auth manager",
-        )
-    if details.get("is_paused"):
-        yield Finding("paused", "warning", f"{dag_id} is paused, so cleared runs do not run", "unpause it")
-    if most := details.get("max_consecutive_failed_dag_runs"):
-        yield Finding(
-            "paused",
-            "warning",
-            f"Airflow pauses {dag_id} after {most} failed runs in a row, and a Dag-level retry comes after the failure",
-            'raise max_consecutive_failed_dag_runs, or attach level="both", which clears before the run fails',
-        )
-    yield from _structure(dag_id, details, client.items(client.get("dags", dag_id, "tasks"), "tasks"))
-    yield callbacks.examine(dag_id, details)
-
-
-def _structure(dag_id: str, details: dict[str, Any], tasks: list[dict[str, Any]]) -> Iterator[Finding]:
-    most = details.get("max_active_tasks")
-    if isinstance(most, int) and most < len(tasks):
-        yield Finding(
-            "max_active_tasks",
-            "warning",
-            f"{dag_id} has {len(tasks)} tasks and runs {most} at once: branches may fail one after another",
-            'attach level="dag": one attempt for all of them, where level="both" takes one for each',
-        )
-    if details.get("max_active_runs") == 1 and any(task.get("depends_on_past") for task in tasks):
-        yield Finding(
-            "depends_on_past",
-            "warning",
-            f"{dag_id} has max_active_runs=1: a run cleared after its end and the next run wait for each other",
-            "set max_active_runs to 2 or more; until then only a task-level clear without a delay retries its runs",
-        )
-
-
-def _may_clear(client: ApiClient, dag_id: str) -> bool:
-    """Return whether this user may clear the Dag's runs. To find out, ask for a dry run of a run that does not exist.
-
-    Airflow checks the permission first. So it answers 403 without the permission, and 404 with it (measured on 3.3.2).
-    """
-    try:
-        client.post("dags", dag_id, "dagRuns", _NO_RUN, "clear", body={"dry_run": True})
-    except ApiRefused as refusal:
-        if refusal.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
-            raise
-        return refusal.status == HTTPStatus.NOT_FOUND
-    return True

@@ -6,15 +6,16 @@ from typing import Literal, NamedTuple
 
 from dag_retry._errors import CounterError
 
-Grade = Literal["ok", "unknown", "warning", "fault"]
+Grade = Literal["ok", "unknown", "note", "warning", "fault"]
 
 
 class Finding(NamedTuple):
     """What one check found.
 
     :param check: what was checked.
-    :param grade: ``fault`` if runs are not retried, or not safely; ``warning`` if retries work with a limit;
-        ``unknown`` if this user may not see the answer; else ``ok``.
+    :param grade: ``fault`` if runs are not retried, or not safely; ``warning`` if retries work with a limit; ``note``
+        if a retry does what the author of the Dag may not expect; ``unknown`` if the answer can't be seen from here;
+        else ``ok``.
     :param found: what the check found.
     :param remedy: what to do; empty if all is well.
     """

@@ -17,15 +17,22 @@ from dag_retry.cli.output import duration
 _CHECK = "sweeper"
 
 
-def examine(client: Client) -> Iterator[Finding]:
-    """Yield the findings about the sweepers.
+def look(client: Client) -> Health | None:
+    """Return what the sweepers say of themselves; None if Redis does not tell. The check of the reads says why.
 
     :param client: a client that does not decode answers.
     """
     try:
-        health = deployment.overview(client).health()
+        return deployment.overview(client).health()
     except DagRetryError:
-        return  # The check of the reads has said why.
+        return None
+
+
+def examine(health: Health) -> Iterator[Finding]:
+    """Yield the findings about the sweepers.
+
+    :param health: what they say of themselves.
+    """
     yield _life(health)
     if last := health.current:
         if health.broken:

@@ -13,12 +13,14 @@ from dag_retry.cli.doctor import airflow, redis, sweeper
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import Output, cell, grid
 
-_STYLES = {"ok": "green", "unknown": "bright_black", "warning": "yellow", "fault": "bold red"}
+_STYLES = {"ok": "green", "unknown": "bright_black", "note": "cyan", "warning": "yellow", "fault": "bold red"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("dag_id", nargs="?", help="a Dag whose callbacks, and the right to clear it, are checked too")
+    parser.add_argument(
+        "dag_id", nargs="?", help="a Dag that is checked too: callbacks, structure, the right to clear it"
+    )
     json_argument(parser)
 
 
@@ -26,16 +28,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
     found: list[Finding] = []
     now: int | None = None
+    sweeps = True
     with ExitStack() as stack:
         try:
             client = stack.enter_context(closing(deployment.connect(timeout=REDIS_TIMEOUT)))
             found += redis.examine(client)
             now = deployment.overview(client).now()
-            found += sweeper.examine(client)
+            if health := sweeper.look(client):
+                found += sweeper.examine(health)
+                # That runs wait for a sweeper in vain is a finding already.
+                sweeps = health.current is not None or health.missing
         except (ConfigError, CounterError) as error:
             if not found:
                 found.append(redis.not_connected(error))
-    found += airflow.examine(args.dag_id, now)
+    found += airflow.examine(args.dag_id, now, sweeps=sweeps)
     rows = (
         (cell(each.grade, _STYLES[each.grade]), each.check, each.found, cell(each.remedy, "bold")) for each in found
     )
