@@ -72,7 +72,7 @@ def assets(dag_id: str) -> list[dict[str, Any]]:
 
 
 def what_matters(details: dict[str, Any], tasks: list[dict[str, Any]]) -> tuple[Any, Any]:
-    """Return what the doctor reads of a Dag and of its tasks, to be compared."""
+    """Return what the doctor reads of a Dag and of its tasks, to be compared. How long a delay is, a setting says."""
     read = {
         "dag_id", "bundle_name", "relative_fileloc", "is_paused", "owners", "max_consecutive_failed_dag_runs",
         "max_active_tasks", "max_active_runs", "params",
@@ -83,7 +83,7 @@ def what_matters(details: dict[str, Any], tasks: list[dict[str, Any]]) -> tuple[
     }
     of_tasks = {
         task["task_id"]: {
-            name: sorted(task[name]) if name == "downstream_task_ids" else task[name]
+            name: sorted(task[name]) if isinstance(task[name], (list, dict)) else task[name]
             for name in (
                 "depends_on_past", "downstream_task_ids", "is_mapped", "retries", "retry_delay", "trigger_rule"
             )
