@@ -1,4 +1,7 @@
-"""Run the demo: ``python -m tests.demo``. Exit status 0: all came out as promised; 1: it did not; 130: stopped."""
+"""Run the demo: ``python -m tests.demo``. Exit status 0: all came out as promised; 1: it did not; 130: stopped.
+
+With ``--record`` it writes what the runs left into the file from which the picture is drawn.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.airflow_server import AirflowError, LiveAirflow
-from tests.demo import DAGS
+from tests.demo import DAGS, recording
 from tests.demo.database import demo_database
 from tests.demo.redis_server import DemoRedis, demo_redis
 from tests.demo.report import PROMISES, errors, operator_view, result, table
@@ -67,6 +70,8 @@ def _demo() -> int:
                 for found in results:
                     if found.deviations():
                         print("\n".join(errors(airflow, found.dag_id, runs[found.dag_id])))
+                if "--record" in sys.argv[1:]:
+                    recording.record(airflow, redis, runs)
                 log("stopping …")
         except AirflowError as error:
             print(error, file=sys.stderr)

@@ -41,6 +41,22 @@ def faults(page: Page) -> list[str]:
     return found
 
 
+def test_who_sees_no_run_sees_what_happens(log_in: Window) -> None:
+    """The guest may read no Dag. The picture has the page's theme, whatever the policy of scripts and styles."""
+    pictures = set()
+    for scheme in ("light", "dark"):
+        page = log_in("guest", color_scheme=scheme)
+        wrong = faults(page)
+        picture = page.locator("#race img")
+        expect(picture).to_be_visible()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+        pictures.add(picture.screenshot())
+        page.get_by_label("Filter by Dag").fill("another")
+        expect(picture).to_be_hidden()
+        assert wrong == []
+    assert len(pictures) == 2
+
+
 def test_log_in_see_the_run_act_see_the_change(site: Site, log_in: Window) -> None:
     site.exhausted("page_public", "acted")
     page = log_in("editor")

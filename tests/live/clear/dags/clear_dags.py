@@ -54,3 +54,13 @@ with DAG("clear_mapped", **HOW):
 
 with DAG("clear_backfill", start_date=datetime(2026, 1, 1), catchup=False, **HOW | {"schedule": "@daily"}):
     load()
+
+
+@task(task_id="load")
+def fail_late() -> None:
+    time.sleep(5)
+    raise ConnectionError
+
+
+with DAG("clear_fails_late", **HOW):
+    fail_late()

@@ -58,6 +58,8 @@ const again = poll(async (current) => {
   const found = await ask("api/runs", { ...filters(), limit });
   if (current()) {
     for (const [name, rows] of Object.entries(found.sections)) section(name, rows, found.more.includes(name), found.alarms);
+    const some = Object.values(found.sections).some((rows) => rows.length) || found.more.length > 0;
+    byId("race").hidden = some || Object.keys(filters()).length > 0;
     recovery();
   }
   return found;
