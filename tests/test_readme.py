@@ -79,14 +79,13 @@ def test_no_block_is_left_out() -> None:
         *blocks("python", "SparkSubmitOperator"),
         *blocks("redis"),
         *blocks("toml", "fancy-pypi-readme"),
-        *blocks("text", RACE),
         *blocks("text", DEMO),
         *blocks("text", ACCESS),
     ]
     assert sorted(run) == sorted(block.code for block in BLOCKS)
 
 
-RACE, DEMO, ACCESS = "branch_b", "branches_recover", "page_secret"
+DEMO, ACCESS = "branches_recover", "page_secret"
 """Marks of the pictures and tables that are no code. ``tests/live`` holds the last two to what really happens."""
 
 
@@ -157,17 +156,6 @@ def test_every_room_is_reached_from_the_readme() -> None:
         targets = [(document.parent / link.partition("#")[0]).resolve() for link in links(document)]
         next_ones += [target for target in targets if target.suffix == ".md" and target not in reached]
     assert reached >= set(ROOMS)
-
-
-def test_the_race(client: Any) -> None:
-    """The picture's answers are those of the counter."""
-    (picture,) = blocks("text", RACE)
-    counter = AttemptCounter(client)
-    claims = [counter.claim("daily_load", "run", generation=0, max_attempts=3) for _ in range(3)]
-    counter.confirm(claims[0])
-    late = counter.claim("daily_load", "run", generation=0, max_attempts=3)
-    found = re.findall(r"won: attempt (\d) of (\d)|lost: (\w+)", picture)
-    assert sorted(found) == sorted([("1", "3", ""), *(("", "", claim.reason) for claim in (*claims[1:], late))])
 
 
 @pytest.mark.parametrize("line", [line for code in blocks("sh", "dag-retry ") for line in code.splitlines()])
