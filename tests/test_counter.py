@@ -902,6 +902,9 @@ class TestBadInput:
         self, counter: AttemptCounter, client: Any, key: str
     ) -> None:
         """And each key that was made before carries a TTL, as the fixture checks."""
+        fake = type(client).__module__.startswith("fakeredis")
+        if fake and key == "events" and Version(version("fakeredis")) < Version("2.39"):
+            pytest.skip("fakeredis before 2.39 has another error for XADD to what is no stream")
         client.set("{dag-retry}:v1:" + key, "mine", ex=60)
         with pytest.raises(CounterError, match="WRONGTYPE"):
             claim(counter)

@@ -33,9 +33,12 @@ LONG = ("live", "test_soak.py", "test_simulation.py", "test_deadline.py", "test_
 UNITS = ["tests", *(f"--ignore=tests/{name}" for name in LONG)]
 """All tests but those of whole Airflows, and those that run for long and say nothing of a library."""
 
-_OF_REDIS = "born contract counter due interventions model overview races redis redis_errors sweeper"
-SCRIPTS = [f"tests/test_{name}.py" for name in _OF_REDIS.split()]
-"""The tests that run the Lua scripts."""
+_OF_SCRIPTS = "born contract counter due interventions model overview races redis_errors sweeper"
+SCRIPTS = [
+    *(f"tests/test_{name}.py" for name in _OF_SCRIPTS.split()),
+    "--deselect=tests/test_redis_errors.py::TestState::test_loading",  # sets an option that is new in Redis 7
+]
+"""The tests that run the Lua scripts. The servers of wheels have no TLS, and so not those of connections."""
 
 
 class Row(NamedTuple):
@@ -77,10 +80,13 @@ def _airflow(kind: str) -> tuple[str, int, str]:
     return _units(kind, here, "--exclude-newer", newest, *airflow)
 
 
+LOWEST = ("--resolution", "lowest-direct", "--exclude-newer", VERSIONS["airflow-3.2"][0])
+"""Of what we ask for, the lowest; of what that asks for, the newest of its day."""
+
 NEIGHBOURS = ("airflow-3.2", "airflow-3.4")
 ROWS = {
     **{f"python-{each}": Row("units", partial(_units, f"python-{each}", each)) for each in PYTHONS},
-    "lowest": Row("units", partial(_units, "lowest", PYTHONS[0], "--resolution", "lowest-direct")),
+    "lowest": Row("units", partial(_units, "lowest", PYTHONS[0], *LOWEST)),
     **{each: Row("units, facts", partial(_airflow, each)) for each in NEIGHBOURS},
     **{name: Row("scripts", partial(_scripts, name, wheel)) for name, wheel in SERVERS.items()},
     **{f"live-{each}": Row("live", partial(_live, each)) for each in NEIGHBOURS},
