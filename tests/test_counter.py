@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from itertools import dropwhile
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, FailedTry, Status, Verdict
 from dag_retry._redis.due import DueRuns
