@@ -356,7 +356,7 @@ class TestAirflow:
         assert finding["found"] == f"{version}, {how} than all that were tested"
         assert "3.2.2, 3.3.2 and 3.4.0b2" in finding["remedy"]
 
-    @pytest.mark.parametrize("version", TESTED)
+    @pytest.mark.parametrize("version", [*TESTED, "3.3.2-vendor.7", "3.4.0b2+vendor"])
     def test_an_airflow_that_was_tested(self, doctor: Doctor, version: str) -> None:
         doctor.airflow.version = version
         assert doctor.find() == (0, {})
