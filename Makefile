@@ -24,9 +24,9 @@ units: .venv/dev servers
 live: .venv/dev servers
 	COVERAGE_FILE=.coverage.live .venv/bin/pytest tests/live --numprocesses=2 --cov --cov-report=
 
-## Run the tests of clears and faults on the oldest and the next Airflow: 3.2.2 and a beta of 3.4.
+## Run the tests on every version that we name, and print a table. Some rows only: make matrix ROWS="lowest redis-6.2"
 matrix: .venv/dev servers
-	.venv/bin/pytest tests/live -m matrix
+	.venv/bin/python -m tests.matrix $(ROWS)
 
 ## Simulate every schedule of the small cases and two large ones, then random schedules: make simulate SEEDS=100000
 simulate: .venv/dev

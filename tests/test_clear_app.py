@@ -98,6 +98,15 @@ def test_something_has_moved(
     assert "/site-packages/" not in ready.text
 
 
+def test_an_airflow_newer_than_those_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow.__version__", "3.5.0")
+    client = load()
+    ready = client.get("/v1").json()
+    refused = client.post("/v1", params=RUN, json=CLAIM, headers=HEADERS)
+    assert (ready["ready"], ready["why_not"].split(",")[0]) == (False, "Airflow 3.5.0 is newer than 3.4.0b2")
+    assert (refused.status_code, refused.json()) == (501, {"detail": ready["why_not"]})
+
+
 @pytest.mark.parametrize(
     "signature",
     [

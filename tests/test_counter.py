@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from itertools import dropwhile
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from dag_retry import AttemptCounter, Claim, ConfigError, CounterError, FailedTry, Status, Verdict
 from dag_retry._redis.due import DueRuns
@@ -902,6 +904,9 @@ class TestBadInput:
         self, counter: AttemptCounter, client: Any, key: str
     ) -> None:
         """And each key that was made before carries a TTL, as the fixture checks."""
+        fake = type(client).__module__.startswith("fakeredis")
+        if fake and key == "events" and Version(version("fakeredis")) < Version("2.39"):
+            pytest.skip("fakeredis before 2.39 has another error for XADD to what is no stream")
         client.set("{dag-retry}:v1:" + key, "mine", ex=60)
         with pytest.raises(CounterError, match="WRONGTYPE"):
             claim(counter)

@@ -15,6 +15,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dag_retry import AttemptCounter
+from dag_retry._airflow.tested import TESTED
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._redis.keys import Keys
 from dag_retry.cli import main
@@ -347,6 +348,18 @@ class TestAirflow:
         finding = doctor.only("Airflow version")
         assert finding["found"] == "3.1.8"
         assert "upgrade" in finding["remedy"]
+
+    @pytest.mark.parametrize(("version", "how"), [("3.2.1", "older"), ("3.4.0", "newer"), ("3.5.1", "newer")])
+    def test_an_airflow_that_was_not_tested(self, doctor: Doctor, version: str, how: str) -> None:
+        doctor.airflow.version = version
+        finding = doctor.only("Airflow version", "warning")
+        assert finding["found"] == f"{version}, {how} than all that were tested"
+        assert "3.2.2, 3.3.2 and 3.4.0b2" in finding["remedy"]
+
+    @pytest.mark.parametrize("version", [*TESTED, "3.3.2-vendor.7", "3.4.0b2+vendor"])
+    def test_an_airflow_that_was_tested(self, doctor: Doctor, version: str) -> None:
+        doctor.airflow.version = version
+        assert doctor.find() == (0, {})
 
     def test_airflow_2(self, doctor: Doctor, httpserver: HTTPServer) -> None:
         doctor.set(api_url=f"{doctor.airflow.url}/elsewhere")

@@ -489,7 +489,8 @@ def test_100_000_records(crowded: Any, read: Callable[[Overview], Any], capsys: 
     with capsys.disabled():
         print(f" {taken * 1000:.0f} ms", end="")
     calls = {name.removeprefix("cmdstat_"): of["calls"] for name, of in crowded.info("commandstats").items()}
-    for harmless in ("config|resetstat", "info", "client|setinfo", "hello"):
+    # Redis 6.2 counts no subcommands.
+    for harmless in ("config", "config|resetstat", "info", "client|setinfo", "hello"):
         calls.pop(harmless, None)
     assert calls.keys() <= {
         "zcard",

@@ -19,11 +19,13 @@ from dag_retry._airflow import section, settings
 from dag_retry._airflow.connections import EXTRAS
 from dag_retry._airflow.options import OPTIONS, Option
 from dag_retry._airflow.settings import ApiSettings
+from dag_retry._airflow.tested import TESTED, TESTED_TEXT
 from dag_retry._callback import deployment
 from dag_retry._policy.selection import selected_by
 from dag_retry.plugin.connection_types import CONNECTION_TYPES
 from dag_retry.plugin.provider import get_provider_info
 from tests import settings_table
+from tests.live.conftest import VERSIONS
 
 
 def test_every_option_is_read_by_somebody(deploy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +126,12 @@ def test_airflow_can_read_the_provider(schema: str) -> None:
     for name, part in parts.items():
         if schema == "provider_info.schema.json" or name == "connection-types":
             jsonschema.validate(part, rules["properties"][name] | {"definitions": rules.get("definitions", {})})
+
+
+def test_the_tested_airflows_are_named_and_run_live() -> None:
+    named = {asked.removeprefix("apache-airflow==") for _, *asks in VERSIONS.values() for asked in asks}
+    assert {TESTED[0], TESTED[-1]} <= named
+    assert f"Tested with Airflow {TESTED_TEXT}." in get_provider_info()["description"]
 
 
 def test_entry_points() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dag_retry._airflow.options import OPTIONS, Option
+from dag_retry._airflow.tested import TESTED_TEXT
 from dag_retry.plugin.connection_types import CONNECTION_TYPES
 
 
@@ -16,7 +17,8 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-dag-retry",
         "name": "Dag retry",
-        "description": "Retries whole Dag runs: one winner per failure, capped, counted in Redis.",
+        "description": "Retries whole Dag runs: one winner per failure, capped, counted in Redis. "
+        f"Tested with Airflow {TESTED_TEXT}.",
         "connection-types": CONNECTION_TYPES,
         "cli": ["dag_retry.cli.airflow_commands"],
         "config": {

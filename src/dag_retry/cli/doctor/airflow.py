@@ -10,6 +10,7 @@ from typing import Any
 from dag_retry._airflow import sdk, settings
 from dag_retry._airflow.client import ApiClient
 from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.tested import TESTED_TEXT, untested
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ApiError, ApiUnanswered, ApiUnusable, ConfigError
@@ -114,7 +115,12 @@ def _version(version: str) -> Finding:
     if _numbers(version) < _OLDEST:
         why = "before 3.2 a clear does not always change clear_number, and an old failure can look like a new one"
         return Finding("Airflow version", "fault", version, f"upgrade it to 3.2 or newer: {why}")
-    return Finding("Airflow version", "ok", version)
+    if how := untested(version):
+        remedy = f"tested with {TESTED_TEXT}: " + (
+            "upgrade Airflow" if how == "older" else "look for a newer airflow-dag-retry, or try a failing Dag first"
+        )
+        return Finding("Airflow version", "warning", f"{version}, {how} than all that were tested", remedy)
+    return Finding("Airflow version", "ok", f"{version} (tested with {TESTED_TEXT})")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

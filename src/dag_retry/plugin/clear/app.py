@@ -7,10 +7,13 @@ import logging
 import re
 from http import HTTPStatus
 
+from airflow import __version__
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
+
+from dag_retry._airflow.tested import NEWEST, is_newer_minor
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +23,10 @@ app = FastAPI(title="Dag retry: clear", docs_url=None, redoc_url=None, openapi_u
 def _mount() -> str:
     """Mount the route.
 
-    :return: what has moved inside Airflow, so that there is no route; empty if nothing has.
+    :return: why there is no route; empty if there is one. Airflow is too new, or something inside it has moved.
     """
+    if is_newer_minor(__version__):
+        return f"Airflow {__version__} is newer than {NEWEST}, the newest tested. Upgrade airflow-dag-retry"
     try:
         from dag_retry.plugin.clear.route import router
     except (ImportError, AttributeError, TypeError) as moved:
