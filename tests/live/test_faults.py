@@ -44,8 +44,7 @@ def faulty(
             Path(__file__).parent / "faults",
             {
                 "AIRFLOW__DAG_RETRY__API_URL": proxy.url,
-                # By default a silent scheduler is dead after 30 s, and its tasks are looked for every 5 minutes.
-                "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+                # The tasks of a dead scheduler are looked for soon. The default is every 5 minutes.
                 "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
             },
             database=database,
