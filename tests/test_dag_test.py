@@ -84,7 +84,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,  # Airflow 3.2 makes its API anew for each task
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

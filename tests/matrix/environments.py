@@ -20,6 +20,10 @@ print(", ".join(f"{{name}} {{platform.python_version() if name == 'Python' else 
 """
 
 
+class InstallError(Exception):
+    """Packages do not fit together: most likely a bound in pyproject.toml is wrong. The message says which."""
+
+
 class UnavailableError(Exception):
     """This machine can't get what a row needs. The message says what, and why."""
 
@@ -48,16 +52,18 @@ def make(name: str, python: Path, *install: str) -> Path:
     :param name: the environment's name.
     :param python: the interpreter from which the environment is made.
     :param install: more arguments of ``uv pip install``.
-    :raises UnavailableError: a package could not be installed.
+    :raises InstallError: the packages could not be installed.
+    :raises UnavailableError: the interpreter can't make an environment.
     """
     folder = FOLDER / name
-    if _uv("venv", "--quiet", "--clear", "--python", str(python), str(folder)).returncode != 0:
-        raise UnavailableError(f"{python} makes no environment")
+    made = _uv("venv", "--quiet", "--clear", "--python", str(python), str(folder))
+    if made.returncode != 0:
+        raise UnavailableError(f"{python} makes no environment: {_last(made)}")
     ours = folder / "bin" / "python"
     with_ours = ("--editable", ".", "--group", "dev", *install)
     done = _uv("pip", "install", "--quiet", "--python", str(ours), *with_ours)
     if done.returncode != 0:
-        raise UnavailableError(f"packages: {_last(done)}")
+        raise InstallError(done.stderr)
     return ours
 
 
