@@ -214,8 +214,8 @@ def live_airflow(
             yield Live(airflow, server, client)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A live Airflow on PostgreSQL, for as long as the tests of this folder take."""
+    """A live Airflow on PostgreSQL, for as long as the tests of a module take."""
     with live_airflow(tmp_path_factory.mktemp("live"), DAGS, database=postgres("live")) as live:
         yield live
