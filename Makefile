@@ -11,14 +11,14 @@ demo: .venv/demo
 
 ## Run all tests: on fakeredis and a real Valkey, and on live Airflows.
 test: .venv/dev servers
-	@echo "units and live run side by side. Each prints its results when it ends, after about a quarter of an hour."
-	$(MAKE) --jobs=2 --output-sync units live
+	$(MAKE) units
+	$(MAKE) live
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --fail-under=95
 
-## Run the tests on fakeredis and a real Valkey, in two processes. They leave the machine to the live tests.
+## Run the tests on fakeredis and a real Valkey, in two processes.
 units: .venv/dev servers
-	COVERAGE_FILE=.coverage.units nice -n 15 .venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
+	COVERAGE_FILE=.coverage.units .venv/bin/pytest tests --ignore=tests/live --numprocesses=2 --cov --cov-report=
 
 ## Run the tests on live Airflows, in two processes.
 live: .venv/dev servers
