@@ -6,7 +6,11 @@
 --
 -- ARGV:
 --   [1] said   a JSON object of texts: holder, api ('' without credentials), fault and fault_text ('' while the way to
---              Airflow works), and, if there is news, looked_until and queued
+--              Airflow works), and, if there is news:
+--                looked_since, looked_until   a look began there ('0': the first one) and came so far. This counts only if
+--                                             no other look has come further, and no look_from came meanwhile
+--                look_from                    ms; the next look begins there, or earlier
+--                queued                       the runs that stay queued
 --   [2] ttl    ms; how long the key is kept
 --
 -- Returns:
@@ -37,8 +41,15 @@ local fault_at = '0'
 if said.fault ~= '' then
   fault_at = known.fault_at ~= '0' and known.fault_at or now_text
 end
+local looked_until = known.looked_until
+local known_until = tonumber(looked_until) or 0 -- somebody else may have written what is no number
+if said.look_from and tonumber(said.look_from) < known_until then
+  looked_until = said.look_from
+elseif said.looked_since and tonumber(said.looked_since) == known_until then
+  looked_until = said.looked_until
+end
 redis.call('HSET', sweeper_key, 'at', now_text, 'holder', said.holder, 'api', said.api ~= '' and said.api or known.api,
-  'looked_until', said.looked_until or known.looked_until, 'fault', said.fault, 'fault_text', said.fault_text, 'fault_at',
+  'looked_until', looked_until, 'fault', said.fault, 'fault_text', said.fault_text, 'fault_at',
   fault_at, 'queued', said.queued or known.queued)
 redis.call('PEXPIRE', sweeper_key, ttl)
 return {}

@@ -194,6 +194,7 @@ class StubApi:
         if (body["dag_ids"], body["dag_run_ids"]) == ([self.dag_id], [self.run_id]):
             task_id = body.get("task_ids", ["branch_b"])[0]
             found = [self.task_instance(task_id, index) for index in range(self.indexes) or [-1]]
+        found = [each for each in found if each["state"] in body.get("state", [each["state"]])]
         start = body.get("page_offset", 0)
         page = found[start : start + min(100, body["page_limit"])]
         return answer(200, {"task_instances": page, "total_entries": len(found)})

@@ -119,6 +119,11 @@ def failed_since(stub: StubApi, age: timedelta = HOUR, **run: Any) -> None:
     stub.runs.append(defaults | run)
 
 
+def before_that() -> int:
+    """Return a moment before the end of a run that failed an hour ago, in ms."""
+    return int((datetime.now(timezone.utc) - 2 * HOUR).timestamp() * 1000)
+
+
 class TestSweep:
     def test_clears_what_waited(self, retry: DagRetry, new: Any, stub: StubApi, client: Any) -> None:
         retry.on_failure(task_failed())
@@ -501,34 +506,57 @@ class TestRetrying:
     ) -> None:
         """Airflow cleared the run and never said so. The run has ended again before Airflow answers once more."""
         deploy(max_attempts=2)
-        sweeper = new(seconds=2)
 
-        def already_cleared(asked: Any) -> Response:
-            if asked["generation"] == 1:
-                return answer(200, {"outcome": "cleared", "reason": "cleared", "attempt": 0})
-            stub.broken_runs = ["run"]
-            return answer(200, {"outcome": "already_cleared", "reason": "already_cleared", "attempt": 0})
+        def cleared(asked: Any) -> Response:
+            outcome = "cleared" if asked["generation"] == 1 else "already_cleared"
+            return answer(200, {"outcome": outcome, "reason": outcome, "attempt": 0})
 
-        stub.route = already_cleared
+        stub.route = cleared
         retry.on_failure(task_failed())
         stub.broken_runs = ["run"]
         is_due(client)
-        sweeper.sweep()
+        new(seconds=2).sweep()
         stub.ti_id, stub.ti_state = "try-1", state
         failed_since(stub, state=state, start_date="2026-01-01T00:00:00Z")
-        stub.run_as = stub.runs[0] | {"dag_id": "daily_load"}
-        sweeper.look()
+        client.hset("{dag-retry}:v1:run:daily_load:run", "budget_at", before_that())
+        new().look()
         stub.broken_runs = []
         is_due(client)
-        sweeper.sweep()
+        new().sweep()
         assert record(retry).status is Status.RETRYING
-        sweeper.look()
-        assert record(retry).status is Status.RETRYING
-        stub.broken_runs = []
-        sweeper.look()
+        new().look()
         found = record(retry)
         expected = (Status.RETRYING, 1, 2) if state == "failed" else (Status.SUCCEEDED, 1, 1)
         assert (found.status, found.generation, found.attempt) == expected
+
+    def test_such_an_end_without_a_failed_task(self, retry: DagRetry, new: Any, client: Any, stub: StubApi) -> None:
+        """A run timed out, say. Nobody can claim that, but a human must know once no callback is on its way."""
+        stub.route = lambda asked: answer(
+            200, {"outcome": "already_cleared", "reason": "already_cleared", "attempt": 0}
+        )
+        retry.on_failure(task_failed())
+        stub.ti_id, stub.ti_state = "try-1", "skipped"
+        failed_since(stub)
+        client.hset("{dag-retry}:v1:run:daily_load:run", "budget_at", before_that())
+        new().look()
+        is_due(client)
+        new().sweep()
+        new().look()
+        assert record(retry).status is Status.RETRYING
+        client.hset("{dag-retry}:v1:run:daily_load:run", "updated_at", before_that())
+        new().look()
+        assert record(retry).status is Status.UNCLAIMED
+
+    def test_a_look_in_between_does_not_hide_such_an_end(self, new: Any, client: Any) -> None:
+        """One sweeper looks while another one learns that somebody has cleared a run."""
+        way = new().way
+        way.looked(0, 50, [])
+        way.look_from(20)
+        way.look_from(30)
+        way.looked(50, 60, [])
+        assert heartbeat(client).looked_until == 20
+        way.looked(20, 60, [])
+        assert heartbeat(client).looked_until == 60
 
     def test_a_hook_that_fails(
         self, retrying: DagRetry, new: Any, stub: StubApi, monkeypatch: pytest.MonkeyPatch

@@ -91,19 +91,24 @@ class Heartbeats:
         *,
         fault: str = "",
         fault_text: str = "",
-        looked_until: int | None = None,
+        looked: tuple[int, int] | None = None,
+        look_from: int | None = None,
         queued: Sequence[RunId] | None = None,
     ) -> None:
         """Say that a sweeper lives, and how it fares. Parameters are as in :class:`Heartbeat`.
 
-        :param looked_until: None if the sweeper has not looked since.
+        :param looked: where a look began (0: the first one), and how far it came. This does not count if another look
+            has come further, or if a ``look_from`` came meanwhile.
+        :param look_from: the next look begins there, or earlier.
         :param queued: None if the sweeper has not looked since.
         :raises ConfigError: another sweeper lives, and uses another Airflow.
         :raises CounterError: Redis is unreachable or refuses.
         """
         said = {"holder": holder, "api": api, "fault": fault, "fault_text": fault_text}
-        if looked_until is not None:
-            said["looked_until"] = str(looked_until)
+        if looked is not None:
+            said["looked_since"], said["looked_until"] = map(str, looked)
+        if look_from is not None:
+            said["look_from"] = str(look_from)
         if queued is not None:
             said["queued"] = json.dumps(queued)
         with counter_errors(self._redis):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from dag_retry._airflow.client import ALL, JsonObject
+from dag_retry._airflow.client import ALL
 from dag_retry._airflow.session import Airflow
 
 _PAGE = 100
@@ -20,7 +20,6 @@ class AirflowRun(NamedTuple):
 
     :param dag_id: the Dag.
     :param run_id: the Dag run.
-    :param state: the state, such as ``failed``.
     :param queued_at: when the run was last queued. Since Airflow 3.2 each clear changes it.
     :param started_at: when the run began.
     :param ended_at: when the run ended.
@@ -28,19 +27,9 @@ class AirflowRun(NamedTuple):
 
     dag_id: str
     run_id: str
-    state: str
     queued_at: str
     started_at: str
     ended_at: str
-
-    @classmethod
-    def of(cls, run: JsonObject) -> AirflowRun:
-        """Return a run of which Airflow's REST API tells.
-
-        :param run: the run, as the API has it.
-        """
-        names = ("state", "queued_at", "start_date", "end_date")
-        return cls(str(run["dag_id"]), str(run["dag_run_id"]), *(run.get(name) or "" for name in names))
 
     @property
     def queued_ms(self) -> int:
@@ -93,16 +82,6 @@ class AirflowRuns:
                 begin, offset, at_begin = page[-1].ended_at, 0, set()
             at_begin |= {(run.dag_id, run.run_id) for run in page if run.ended_at == begin}
 
-    def find(self, dag_id: str, run_id: str) -> AirflowRun | None:
-        """Return a run; None if Airflow does not have the run.
-
-        :param dag_id: the Dag.
-        :param run_id: the Dag run.
-        """
-        self._airflow.deadline.renew()
-        run = self._airflow.api.run(dag_id, run_id)
-        return AirflowRun.of(run) if run else None
-
     def queued(self, dag_ids: Collection[str]) -> Iterator[list[AirflowRun]]:
         """Yield the queued runs of some Dags.
 
@@ -123,7 +102,15 @@ class AirflowRuns:
         self._airflow.deadline.renew()
         client = self._airflow.api.client
         answer = client.post("dags", ALL, "dagRuns", "list", body=query | {"page_limit": _PAGE})
-        return [AirflowRun.of(run) for run in client.items(answer, "dag_runs")], answer.get("total_entries")
+        runs = [
+            AirflowRun(
+                str(run["dag_id"]),
+                str(run["dag_run_id"]),
+                *(run.get(name) or "" for name in ("queued_at", "start_date", "end_date")),
+            )
+            for run in client.items(answer, "dag_runs")
+        ]
+        return runs, answer.get("total_entries")
 
 
 class TaggedDags:

@@ -57,13 +57,13 @@ class LostSuccesses:
             for run in page:
                 generation = retrying.get((run.dag_id, run.run_id))
                 if generation is not None:
-                    self.settle_run(run, generation + 1)
+                    self._settle(run, generation + 1)
             reached = moment(page[-1].ended_at)
             if not time_left.left() and reached > since:
                 return reached
         return until
 
-    def settle_run(self, run: AirflowRun, generation: int) -> None:
+    def _settle(self, run: AirflowRun, generation: int) -> None:
         """Record that a run succeeded, and tell the hooks.
 
         :param run: the run.

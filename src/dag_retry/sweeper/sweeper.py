@@ -26,9 +26,7 @@ from dag_retry._errors import (
 )
 from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.views import Unreadable
-from dag_retry._types import Claim
-from dag_retry.sweeper.airflow_runs import AirflowRun
-from dag_retry.sweeper.confirmed_late import ConfirmedLate
+from dag_retry._types import Claim, RunRecord
 from dag_retry.sweeper.retrying import LostSuccesses, queued_long
 from dag_retry.sweeper.unclaimed import UnclaimedRuns
 from dag_retry.sweeper.way import WayToAirflow, fault_code
@@ -80,8 +78,6 @@ class Sweeper:
         self._unclaimed = UnclaimedRuns(
             airflow, self._counter, self._due, self._overview, grace=grace, holder=self._name
         )
-        self._successes = LostSuccesses(airflow, self._counter, self._hooks)
-        self._confirmed_late = ConfirmedLate(airflow, self._overview, self._unclaimed, self._successes, grace=grace)
 
     def sweep(self, go_on: Callable[[], bool] = lambda: True) -> timedelta | None:
         """Finish every run that is due. A run that can't be finished is due again later, and stops no other.
@@ -104,7 +100,6 @@ class Sweeper:
                 self.way.beat()
                 if claim := self._take(dag_id, run_id):
                     self._finish(claim)
-            self._retry(self._confirmed_late.look(self.way.check))
             looked_at = runs
 
     def look(self) -> int:
@@ -122,23 +117,12 @@ class Sweeper:
             return 0
         until = datetime.now(timezone.utc) - self._grace
         last = self._overview.heartbeat()
+        looked_until = last.looked_until if last else 0
         since = until - self._look_back
-        if last and last.looked_until:
-            since = datetime.fromtimestamp(last.looked_until / 1000, timezone.utc)
-        found = self._retry(self._confirmed_late.look(self.way.check))
-        found += self._retry(self._unclaimed.between(since, until, Deadline(_LOOK), self.way.check))
-        retrying = self._overview.retrying()
-        reached = self._successes.settle(since, self._unclaimed.looked_until, Deadline(_LOOK), retrying)
-        # Airflow may record the end of a run a moment after the run's end date.
-        reached = min(reached, until - timedelta(minutes=1))
-        queued = queued_long(self._airflow, retrying)
-        self.way.looked(int(reached.timestamp() * 1000), queued)
-        return found
-
-    def _retry(self, unclaimed: Iterator[tuple[AirflowRun, Claim | None]]) -> int:
-        """Retry the runs whose failures no callback has claimed, and return how many they are."""
+        if looked_until:
+            since = datetime.fromtimestamp(looked_until / 1000, timezone.utc)
         found = 0
-        for run, claim in unclaimed:
+        for run, claim in self._unclaimed.between(since, until, Deadline(_LOOK), self.way.check):
             found += 1
             sdk.count("unclaimed", run.dag_id)
             if claim:
@@ -152,6 +136,13 @@ class Sweeper:
                     run.dag_id,
                     run.run_id,
                 )
+        retrying = self._overview.retrying()
+        successes = LostSuccesses(self._airflow, self._counter, self._hooks)
+        reached = successes.settle(since, self._unclaimed.looked_until, Deadline(_LOOK), retrying)
+        # Airflow may record the end of a run a moment after the run's end date.
+        reached = min(reached, until - timedelta(minutes=1))
+        queued = queued_long(self._airflow, retrying)
+        self.way.looked(looked_until, int(reached.timestamp() * 1000), queued)
         return found
 
     def _take(self, dag_id: str, run_id: str) -> Claim | None:
@@ -178,8 +169,8 @@ class Sweeper:
         self._airflow.deadline.renew()
         try:
             decision = act(Holder(claim, self._counter, "sweeper", self._hooks, context, self._airflow))
-            if decision and decision.outcome == "already_cleared" and settings.has_credentials():
-                self._confirmed_late.add(claim.dag_id, claim.run_id)
+            if decision and decision.outcome == "already_cleared":
+                self._look_again(claim)
         except ApiRefused:
             return  # The run is blocked, and the hooks were told.
         except (ApiUnanswered, ApiUnusable, ConfigError) as error:
@@ -188,6 +179,17 @@ class Sweeper:
             raise
         except Exception as error:  # noqa: BLE001 (mostly a hook failed, and was logged)
             self._postpone(claim, "sweeper_failed", f"{type(error).__name__}: {error}")
+
+    def _look_again(self, claim: Claim) -> None:
+        """Have the next look begin where the budget began, but not before the first look would.
+
+        Somebody has cleared the run, unknown to Redis. The run may have ended again since. A look passes over the end
+        of a run that somebody holds, so no later look would list that end.
+        """
+        record = self._overview.run(claim.dag_id, claim.run_id)
+        if isinstance(record, RunRecord):
+            first = datetime.now(timezone.utc) - self._look_back
+            self.way.look_from(max(record.budget_at, int(first.timestamp() * 1000)))
 
     def _put_off(self, claim: Claim, error: ApiUnanswered | ApiUnusable | ConfigError) -> None:
         """Put off a claim that could not be cleared, or raise what is wrong with the way to Airflow."""

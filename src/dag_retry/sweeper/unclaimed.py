@@ -57,12 +57,12 @@ class UnclaimedRuns:
         self._grace = grace
         self._holder = holder
         self._reached = datetime.now(timezone.utc)
-        self._unanswered: list[datetime] = []
+        self._undecided: list[datetime] = []
 
     @property
     def looked_until(self) -> datetime:
         """Where the next look begins."""
-        return min([self._reached, *self._unanswered])
+        return min([self._reached, *self._undecided])
 
     def between(
         self, since: datetime, until: datetime, time_left: Deadline, check_way: Callable[[ApiError], None]
@@ -77,16 +77,18 @@ class UnclaimedRuns:
         :param check_way: called if Airflow does not answer about a run. It raises if that is no fault of the run.
         """
         known = self._overview.dag_ids()
-        since = min([since, *self._unanswered])
-        self._unanswered = []
+        self._undecided = []
         for page in AirflowRuns(self._airflow).ended("failed", since, until):
             ours = [run for run in page if run.dag_id in known or self._tagged.hold(run)]
             records = self._overview.records([(run.dag_id, run.run_id) for run in ours])
             for run, record in zip(ours, records, strict=True):
                 if isinstance(record, Unreadable) or _is_in_hand(record, run):
                     continue
-                if found := self.examine(run, record, check_way):
+                if found := self._examine(run, record, check_way):
                     yield found
+                elif record and datetime.fromtimestamp(record.updated_at / 1000, timezone.utc) > until:
+                    # While a callback may be on its way, no failure is recorded as unclaimed (`lua/miss.lua`).
+                    self._undecided.append(moment(run.ended_at))
                 self._reached = moment(run.ended_at)
                 if not time_left.left() and self._reached > since:
                     return
@@ -95,15 +97,10 @@ class UnclaimedRuns:
                 return
         self._reached = until
 
-    def examine(
+    def _examine(
         self, run: AirflowRun, record: RunRecord | None, check_way: Callable[[ApiError], None]
     ) -> tuple[AirflowRun, Claim | None] | None:
-        """Claim the failure of a run, or record that it is unclaimed; None if there is nothing to do.
-
-        :param run: a run that has failed.
-        :param record: what Redis knows of the run.
-        :param check_way: called if Airflow does not answer about the run. It raises if that is no fault of the run.
-        """
+        """Claim the failure of a run, or record that it is unclaimed; None if there is nothing to do."""
         self._airflow.deadline.renew()
         try:
             return self._found(run, record)
@@ -115,7 +112,7 @@ class UnclaimedRuns:
             if datetime.now(timezone.utc) - ended_at > _ASK_AGAIN:
                 return self._missed(run, error)
             log.warning("Dag retry: the next look asks again for %s: %s", _of(run), error)
-            self._unanswered.append(ended_at)
+            self._undecided.append(ended_at)
             return None
 
     def _found(self, run: AirflowRun, record: RunRecord | None) -> tuple[AirflowRun, Claim | None] | None:

@@ -60,13 +60,21 @@ class WayToAirflow:
         if time.monotonic() >= self._beat_at:
             self._say()
 
-    def looked(self, until: int, queued: Sequence[RunId]) -> None:
+    def looked(self, since: int, until: int, queued: Sequence[RunId]) -> None:
         """Say what a look at Airflow's runs has found.
 
-        :param until: up to where the look has come, in ms since the epoch.
+        :param since: where the look began, in ms since the epoch: as the heartbeat said; 0 if it said nothing.
+        :param until: up to where the look has come.
         :param queued: the retried runs that stay ``queued``.
         """
-        self._say(looked_until=until, queued=queued)
+        self._say(looked=(since, until), queued=queued)
+
+    def look_from(self, since: int) -> None:
+        """Have the next look begin there, or earlier.
+
+        :param since: in ms since the epoch.
+        """
+        self._say(look_from=since)
 
     def _ask(self) -> None:
         # A new session has the settings as they are now, and a new login.
@@ -81,7 +89,8 @@ class WayToAirflow:
         *,
         fault: str = "",
         fault_text: str = "",
-        looked_until: int | None = None,
+        looked: tuple[int, int] | None = None,
+        look_from: int | None = None,
         queued: Sequence[RunId] | None = None,
     ) -> None:
         self._beat_at = time.monotonic() + _BEAT
@@ -90,7 +99,8 @@ class WayToAirflow:
             self._address,
             fault=fault,
             fault_text=fault_text,
-            looked_until=looked_until,
+            looked=looked,
+            look_from=look_from,
             queued=queued,
         )
 
