@@ -1,5 +1,6 @@
 # Each target installs into .venv what it needs. The machine needs only Python 3.10 or newer, with venv.
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: demo test units live matrix simulate soak bench bench-live lint wheel servers clean
 
 PYTHON ?= python3
@@ -10,10 +11,8 @@ demo: .venv/demo
 	.venv/bin/python -m tests.demo
 
 ## Run all tests: on fakeredis and a real Valkey, and on live Airflows.
-test: .venv/dev servers
-	$(MAKE) units
-	$(MAKE) live
-	.venv/bin/coverage combine --quiet
+test: units live
+	.venv/bin/coverage combine --quiet .coverage.units .coverage.live
 	.venv/bin/coverage report --fail-under=95
 
 ## Run the tests on fakeredis and a real Valkey, in two processes.

@@ -339,7 +339,7 @@ def test_what_operators_ask(seeded: Any, command: list[str]) -> None:
 
 
 def test_make_test_is_what_ci_runs() -> None:
-    assert blocks("sh", "make test") == ["make test\n"]
+    assert blocks("sh", "make test", README) == ["make test\n"]
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("\nmake test")
     subprocess.run(["make", "--dry-run", "test"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -159,3 +160,12 @@ def fit_a_path(*ids: str) -> bool:
     a slash in any form.
     """
     return all(part not in ("", ".", "..", ALL) and "/" not in part for part in ids)
+
+
+def moment(text: str) -> datetime:
+    """Return the moment that Airflow writes so.
+
+    :param text: a date with a time zone.
+    """
+    # Python 3.10 does not know the suffix Z.
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)

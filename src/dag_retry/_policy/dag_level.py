@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 Callback = TypeVar("Callback", bound=Callable[..., None])
@@ -24,10 +24,20 @@ def ours(*, retries: bool) -> Callable[[Callback], Callback]:
     return mark
 
 
+def callbacks_of(owner: Any, name: str) -> list[Any]:
+    """Return the callbacks that a Dag or a task has, in order.
+
+    :param owner: the Dag or the task, as the Dag's file made it; anything else has none.
+    :param name: ``on_failure_callback`` or ``on_success_callback``.
+    """
+    there = getattr(owner, name, None) or ()
+    return list(there) if isinstance(there, (list, tuple)) else [there]
+
+
 def retries_runs(callback: Any) -> bool:
     """Return whether a callback is ours and retries failed runs.
 
-    :param callback: a callback; None is none.
+    :param callback: a callback.
     """
     return bool(getattr(callback, _RETRIES, False))
 
@@ -37,7 +47,7 @@ def is_attached(dag: Any) -> bool:
 
     :param dag: the Dag, as its file made it; anything else has no such callback.
     """
-    return any(map(retries_runs, _callbacks(dag, "on_failure_callback")))
+    return any(map(retries_runs, callbacks_of(dag, "on_failure_callback")))
 
 
 def has_callbacks(dag: Any) -> bool:
@@ -45,8 +55,8 @@ def has_callbacks(dag: Any) -> bool:
 
     :param dag: the Dag, as its file made it.
     """
-    there = [*_callbacks(dag, "on_failure_callback"), *_callbacks(dag, "on_success_callback")]
-    there += [callback for task in dag.tasks for callback in _callbacks(task, "on_failure_callback")]
+    there = [*callbacks_of(dag, "on_failure_callback"), *callbacks_of(dag, "on_success_callback")]
+    there += [callback for task in dag.tasks for callback in callbacks_of(task, "on_failure_callback")]
     return any(hasattr(callback, _RETRIES) for callback in there)
 
 
@@ -59,8 +69,3 @@ def clear_waits_for_ever(dag: Any) -> bool:
     :param dag: the Dag, as its file made it; of anything else nothing is known.
     """
     return getattr(dag, "max_active_runs", None) == 1 and any(task.depends_on_past for task in dag.tasks)
-
-
-def _callbacks(owner: Any, name: str) -> Iterator[Any]:
-    there = getattr(owner, name, None)
-    yield from there if isinstance(there, (list, tuple)) else [there]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from dag_retry._airflow.client import ALL
+from dag_retry._airflow.client import ALL, moment
 from dag_retry._airflow.session import Airflow
 
 _PAGE = 100
@@ -148,15 +148,6 @@ class TaggedDags:
             offset += len(page)
             if not page or offset == answer.get("total_entries"):
                 return
-
-
-def moment(text: str) -> datetime:
-    """Return the moment that Airflow writes so.
-
-    :param text: a date with a time zone.
-    """
-    # Python 3.10 does not know the suffix Z.
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
 
 
 def _ms(text: str) -> int:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from dag_retry._airflow import sdk
+from dag_retry._airflow.client import moment
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
 from dag_retry._callback.endings import note_ending
@@ -18,7 +19,7 @@ from dag_retry._policy.hooks import Hooks
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.reads import RunId
 from dag_retry._types import Status
-from dag_retry.sweeper.airflow_runs import AirflowRun, AirflowRuns, moment
+from dag_retry.sweeper.airflow_runs import AirflowRun, AirflowRuns
 
 log = logging.getLogger(__name__)
 

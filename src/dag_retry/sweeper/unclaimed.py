@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 from dag_retry._airflow import section
+from dag_retry._airflow.client import moment
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
 from dag_retry._callback.holder import describe_run
@@ -20,7 +21,7 @@ from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Unreadable
 from dag_retry._retry import TAG
 from dag_retry._types import Claim, FailedTry, RunRecord, Status, Verdict
-from dag_retry.sweeper.airflow_runs import AirflowRun, AirflowRuns, TaggedDags, moment
+from dag_retry.sweeper.airflow_runs import AirflowRun, AirflowRuns, TaggedDags
 
 log = logging.getLogger(__name__)
 

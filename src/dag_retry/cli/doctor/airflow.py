@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 from dag_retry._airflow import sdk, settings
-from dag_retry._airflow.client import ApiClient
+from dag_retry._airflow.client import ApiClient, moment
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.tested import TESTED_TEXT, untested
 from dag_retry._airflow.ways.atomic import ROUTE
@@ -140,7 +139,7 @@ def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:
     heartbeat = scheduler.get("latest_scheduler_heartbeat")
     if redis_now is None or not heartbeat or scheduler.get("status") != "healthy":
         return
-    ahead = datetime.fromisoformat(heartbeat.replace("Z", "+00:00")).timestamp() - redis_now / 1000
+    ahead = moment(heartbeat).timestamp() - redis_now / 1000
     if -_BEHIND <= ahead <= _AHEAD:
         yield Finding("clocks", "ok", "Airflow's and Redis's agree")
     else:

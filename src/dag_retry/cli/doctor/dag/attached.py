@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from dag_retry._policy.dag_level import retries_runs
+from dag_retry._policy.dag_level import callbacks_of, retries_runs
 from dag_retry._policy.policy import Policy
 from dag_retry._retry import DagRetry, Level
 
@@ -44,8 +43,8 @@ def attached(dag: Any) -> Attached:
 
     :param dag: the Dag, as its file made it.
     """
-    own = {task.task_id: list(_callbacks(task.on_failure_callback)) for task in dag.tasks}
-    at_dag = list(_callbacks(dag.on_failure_callback))
+    own = {task.task_id: callbacks_of(task, "on_failure_callback") for task in dag.tasks}
+    at_dag = callbacks_of(dag, "on_failure_callback")
     every = [*at_dag, *(each for some in own.values() for each in some)]
     retries = {id(retry): retry for retry in map(_retry, every) if retry}
     clearing = {task_id for task_id, some in own.items() if any(map(retries_runs, some))}
@@ -55,14 +54,10 @@ def attached(dag: Any) -> Attached:
         clearing=frozenset(clearing),
         judging=frozenset(judging),
         bare=frozenset(own) - clearing - judging,
-        on_success=any(map(_retry, _callbacks(dag.on_success_callback))),
+        on_success=any(map(_retry, callbacks_of(dag, "on_success_callback"))),
         others=not all(map(_retry, every)),
         policies=tuple(retry._policy for retry in retries.values()),
     )
-
-
-def _callbacks(given: Any) -> Iterator[Any]:
-    yield from given if isinstance(given, (list, tuple)) else [given] if given else []
 
 
 def _retry(callback: Any) -> DagRetry | None:

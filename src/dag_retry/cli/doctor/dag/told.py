@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from dag_retry._airflow.client import ALL, ApiClient, JsonObject
+from dag_retry._airflow.client import ALL, ApiClient, JsonObject, moment
 from dag_retry._errors import ApiRefused
 from dag_retry._retry import Level
 from dag_retry.cli.doctor.dag.shape import Shape, named
@@ -177,11 +177,7 @@ def _runs(client: ApiClient, dag_id: str, states: list[str]) -> list[JsonObject]
     asked = {"dag_ids": [dag_id], "states": states, "order_by": "-run_after", "page_limit": _PAGE}
     found = client.items(client.post("dags", ALL, "dagRuns", "list", body=asked), "dag_runs")
     since = datetime.now(timezone.utc) - _RECENT
-    return [run for run in found if not (end := run.get("end_date")) or _moment(end) > since]
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return [run for run in found if not (end := run.get("end_date")) or moment(end) > since]
 
 
 def _length(told: Any) -> float:
