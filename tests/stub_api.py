@@ -38,6 +38,7 @@ class StubApi:
     run_id: str = "run"
     ti_id: str = "try-0"
     ti_state: str | None = "running"
+    ti_ended: str | None = None
     run_state: str = "running"
     try_number: int = 1
     indexes: int = 0
@@ -114,7 +115,8 @@ class StubApi:
             self.asked.append(request.json)
             return self.route(request.json)
         if path == "/api/v2/eventLogs":
-            return answer(200, {"event_logs": self.audit_log})
+            wanted = request.args.getlist("included_events") or request.args.getlist("event")
+            return answer(200, {"event_logs": [line for line in self.audit_log if line["event"] in wanted]})
         if path == f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}":
             body = request.get_json(silent=True) or {}
             if request.method == "PATCH" and "note" in body and self.notes_status != 200:
@@ -180,6 +182,7 @@ class StubApi:
             "map_index": map_index,
             "id": self.ti_id if map_index < 1 else f"{self.ti_id}-{map_index}",
             "state": self.ti_state,
+            "end_date": self.ti_ended,
             "try_number": self.try_number,
         }
 

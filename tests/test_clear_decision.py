@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from pydantic import ValidationError
 
-from dag_retry.plugin.clear.audit_log import (
-    Line,
-    OurClear,
-    SetByHand,
-    read_our_clear,
-    read_states_set,
-    write_our_clear,
-)
-from dag_retry.plugin.clear.decision import Try, decide
+from dag_retry._airflow.audit_log import Line, SetByHand, Try, read_states_set
+from dag_retry.plugin.clear.decision import decide
 from dag_retry.plugin.clear.messages import ClearRequest
+from dag_retry.plugin.clear.our_clears import OurClear, read_our_clear, write_our_clear
 
 if TYPE_CHECKING:
     from dag_retry.plugin.clear.airflow_internals import LockedRun
@@ -244,13 +238,8 @@ def test_our_line_is_read_as_written() -> None:
     assert [read_our_clear(other) for other in (None, "", "[]", "what?", '{"claim_id": "mine"}')] == [None] * 5
 
 
-@dataclass
-class Logged:
-    event: str
-    extra: str | None
-    dag_id: str | None = "d"
-    task_id: str | None = None
-    dttm: datetime = NOW
+def logged(event: str, extra: str | None, dag_id: str = "d", task_id: str | None = None) -> Line:
+    return Line(NOW, event, dag_id, task_id, extra)
 
 
 BULK = '{"action": "update", "entities": [{"dag_id": %s, "dag_run_id": "r", "state": "failed"}, {"dag_run_id": "o"}]}'
@@ -260,26 +249,26 @@ BULK = '{"action": "update", "entities": [{"dag_id": %s, "dag_run_id": "r", "sta
     ("line", "states"),
     [
         # As Airflow 3.3.2 writes them.
-        (Logged("patch_dag_run", '{"state": "failed", "method": "PATCH"}'), [of_run("failed")]),
-        (Logged("patch_dag_run", '{"note": "hm", "method": "PATCH"}'), [of_run("None")]),
-        (Logged("patch_task_instance", '{"new_state": "SUCCESS"}', task_id="load"), [of_task("success")]),
-        (Logged("patch_task_instance", '{"map_index": "2", "new_state": "failed"}', task_id="load"),
+        (logged("patch_dag_run", '{"state": "failed", "method": "PATCH"}'), [of_run("failed")]),
+        (logged("patch_dag_run", '{"note": "hm", "method": "PATCH"}'), [of_run("None")]),
+        (logged("patch_task_instance", '{"new_state": "SUCCESS"}', task_id="load"), [of_task("success")]),
+        (logged("patch_task_instance", '{"map_index": "2", "new_state": "failed"}', task_id="load"),
          [of_task("failed", map_index="2")]),
-        (Logged("patch_task_group_instances", '{"group_id": "g", "new_state": "failed"}'), [of_task("failed", None)]),
-        (Logged("bulk_dag_runs", '{"actions": [%s], "method": "PATCH"}' % (BULK % '"d"'), dag_id="~"),
+        (logged("patch_task_group_instances", '{"group_id": "g", "new_state": "failed"}'), [of_task("failed", None)]),
+        (logged("bulk_dag_runs", '{"actions": [%s], "method": "PATCH"}' % (BULK % '"d"'), dag_id="~"),
          [of_run("failed")]),
-        (Logged("bulk_dag_runs", '{"actions": [%s]}' % (BULK % "null")), [of_run("failed")]),
-        (Logged("bulk_dag_runs", '{"actions": [%s]}' % (BULK % '"other"')), []),
-        (Logged("bulk_dag_runs", '{"actions": [{"action": "delete", "entities": ["r"]}]}'), []),
+        (logged("bulk_dag_runs", '{"actions": [%s]}' % (BULK % "null")), [of_run("failed")]),
+        (logged("bulk_dag_runs", '{"actions": [%s]}' % (BULK % '"other"')), []),
+        (logged("bulk_dag_runs", '{"actions": [{"action": "delete", "entities": ["r"]}]}'), []),
         # Of requests that Airflow then refused.
-        (Logged("bulk_dag_runs", '{"actions": [1, {"entities": {}}]}'), []),
-        (Logged("bulk_dag_runs", '{"actions": "all"}'), []),
-        (Logged("patch_dag_run", '{"state": ["failed"]}'), [of_run("['failed']")]),
-        (Logged("patch_dag_run", None), [of_run("None")]),
+        (logged("bulk_dag_runs", '{"actions": [1, {"entities": {}}]}'), []),
+        (logged("bulk_dag_runs", '{"actions": "all"}'), []),
+        (logged("patch_dag_run", '{"state": ["failed"]}'), [of_run("['failed']")]),
+        (logged("patch_dag_run", None), [of_run("None")]),
     ],
 )  # fmt: skip
-def test_what_people_set_is_read_from_the_audit_log(line: Logged, states: list[SetByHand]) -> None:
-    assert list(read_states_set(cast(Line, line), "d", "r")) == states
+def test_what_people_set_is_read_from_the_audit_log(line: Line, states: list[SetByHand]) -> None:
+    assert list(read_states_set(line, "d", "r")) == states
 
 
 @pytest.mark.parametrize(

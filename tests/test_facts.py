@@ -236,7 +236,7 @@ class TestRestApi:
         from airflow.api_fastapi.core_api.routes.public import dag_run, task_instances
         from airflow.api_fastapi.logging import decorators
 
-        from dag_retry.plugin.clear.audit_log import STATES_SET, STATES_SET_IN_BULK
+        from dag_retry._airflow.audit_log import STATES_SET, STATES_SET_IN_BULK
 
         assert 'request.scope["endpoint"].__name__' in source(decorators)
         endpoints = {*vars(dag_run), *vars(task_instances)}

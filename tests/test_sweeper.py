@@ -356,7 +356,8 @@ class TestFindUnclaimed:
     ) -> None:
         deploy(max_attempts=2)
         stub.tagged = ["daily_load"]
-        stub.audit_log = [{"event": "patch_dag_run", "extra": '{"state": "failed"}', "task_id": None}]
+        said = {"event": "patch_dag_run", "extra": '{"state": "failed"}', "when": "2026-11-27T08:00:00Z"}
+        stub.audit_log = [said]
         failed_since(stub)
         assert new().look() == 0
         assert (retry.read("daily_load", "run"), stub.clears, "Dag retry" in caplog.text) == (None, 0, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,6 @@ from pytest_httpserver import HTTPServer
 
 from dag_retry import ApiUnanswered, ApiUnusable, Claim, FailedTry, Verdict
 from dag_retry._airflow.api import AirflowApi
-from dag_retry._airflow.audit_log import is_decision
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
@@ -90,27 +90,6 @@ class TestDecide:
         assert decide(Seen("failed", "try-0", "success"), claim, "dag").outcome == "current"
 
 
-@pytest.mark.parametrize(
-    ("event", "extra", "task_id", "decided"),
-    [
-        ("patch_dag_run", '{"state": "failed", "method": "PATCH"}', None, True),
-        ("patch_dag_run", '{"state": "success"}', None, True),
-        ("patch_dag_run", '{"state": "queued"}', None, False),
-        ("patch_dag_run", '{"note": "state: failed"}', None, False),
-        ("patch_task_instance", '{"new_state": "success"}', "branch_b", True),
-        ("patch_task_instance", '{"new_state": "success"}', "another", False),
-        ("patch_task_instance", '{"note": "x"}', "branch_b", False),
-        ("clear_dag_run", '{"dry_run": false}', None, False),
-        ("running", "", "branch_b", False),
-        ("cli_task_run", "['airflow', 'tasks']", "branch_b", False),
-        ("odd", "[]", None, False),
-        ("odd", None, None, False),
-    ],
-)
-def test_lines_of_the_audit_log(event: str, extra: str | None, task_id: str | None, *, decided: bool) -> None:
-    assert is_decision(event, extra, task_id=task_id, failed_task_id="branch_b") is decided
-
-
 class TestRest:
     def test_a_clear_that_airflow_may_still_be_at_work_on_is_left(self, stub: StubApi, api: AirflowApi) -> None:
         """A gateway has given up, and the look finds the failed try. A second clear might be one too many."""
@@ -132,11 +111,27 @@ class TestRest:
         with pytest.raises(ApiUnusable, match="404"):
             RestWay(api).look(CLAIM._replace(run_id="other"), "task")
 
-    def test_the_audit_log_is_asked_where_people_had_time(self, stub: StubApi, api: AirflowApi) -> None:
+    @pytest.mark.parametrize(
+        ("event", "extra", "decided"),
+        [
+            ("patch_dag_run", {"state": "failed"}, True),
+            ("patch_dag_run", {"note": "state: failed"}, False),
+            ("patch_task_instance", {"new_state": "failed"}, True),
+            ("bulk_dag_runs", {"actions": [{"entities": [{"dag_run_id": "run", "state": "failed"}]}]}, True),
+            ("bulk_dag_runs", {"actions": [{"entities": [{"dag_run_id": "other", "state": "failed"}]}]}, False),
+            ("clear_dag_run", {"dry_run": False}, False),
+        ],
+    )
+    def test_the_audit_log_is_asked_where_people_had_time(
+        self, stub: StubApi, api: AirflowApi, event: str, extra: dict[str, Any], *, decided: bool
+    ) -> None:
         stub.run_state = stub.ti_state = "failed"
-        stub.audit_log = [{"event": "patch_dag_run", "extra": '{"state": "failed"}', "task_id": None}]
+        stub.ti_ended = "2026-11-27T08:00:01Z"
+        line = {"when": "2026-11-27T08:00:00Z", "event": event, "extra": json.dumps(extra)}
+        stub.audit_log = [line | {"dag_id": "daily_load", "task_id": "branch_b"}]
         assert RestWay(api).look(CLAIM, "dag").outcome == "current"
-        assert RestWay(api).look(CLAIM._replace(reason="due"), "sweeper").outcome == "settled"
+        outcome = "settled" if decided else "current"
+        assert RestWay(api).look(CLAIM._replace(reason="due"), "sweeper").outcome == outcome
 
     def test_a_paused_dag_is_hopeless(self, stub: StubApi, api: AirflowApi) -> None:
         stub.paused = True

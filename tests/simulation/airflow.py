@@ -14,9 +14,10 @@ from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
-from dag_retry.plugin.clear.audit_log import OurClear, SetByHand
-from dag_retry.plugin.clear.decision import Try, decide
+from dag_retry._airflow.audit_log import SetByHand, Try
+from dag_retry.plugin.clear.decision import decide
 from dag_retry.plugin.clear.messages import ClearRequest
+from dag_retry.plugin.clear.our_clears import OurClear
 from tests.simulation.flow import Callback, Flow, Kind, Look, Point, Request, Trouble, frozen
 from tests.simulation.scripts import DAG, EPOCH, RUN, TTL, Record, Scripts
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from http import HTTPStatus
 
-from dag_retry._airflow.audit_log import is_decision
-from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path
+from dag_retry._airflow.audit_log import Try, find_states_set
+from dag_retry._airflow.client import ALL, ApiClient, JsonObject, fit_a_path, moment
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._airflow.task_instances import find_failed, find_task_instance
@@ -72,22 +72,20 @@ class AirflowApi:
         """
         return find_task_instance(self.client, dag_id, run_id, failed_try)
 
-    def is_settled(self, dag_id: str, run_id: str, failed_try: FailedTry, *, since: str) -> bool:
-        """Return whether a person has ended the run, or set the failed task to success.
+    def is_settled(self, dag_id: str, run_id: str, failed_try: FailedTry, found: JsonObject, *, since: str) -> bool:
+        """Return whether a person has decided what becomes of the run, or of the failed task.
 
         :param dag_id: the Dag.
         :param run_id: the Dag run.
         :param failed_try: the try whose failure was claimed.
+        :param found: its task instance as it is now.
         :param since: only later decisions count: a date, as Airflow writes dates.
         """
-        query: dict[str, str | int] = {"dag_id": dag_id, "run_id": run_id, "after": since, "limit": 100}
-        try:
-            lines = self.client.items(self.client.get("eventLogs", query=query), "event_logs")
-        except ApiRefused:
-            return False  # A user who may clear runs may lack the right to read the audit log.
+        ended = found.get("end_date")
+        failed = Try(found.get("state"), moment(ended) if ended else None)
         return any(
-            is_decision(line["event"], line["extra"], task_id=line["task_id"], failed_task_id=failed_try.task_id)
-            for line in lines
+            state.settles(failed_try.task_id, failed_try.map_index, failed)
+            for state in find_states_set(self.client, dag_id, run_id, since)
         )
 
     def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> bool:

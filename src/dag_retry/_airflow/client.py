@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,7 +13,7 @@ from dag_retry._airflow.login import obtain_token
 from dag_retry._airflow.settings import ApiSettings
 from dag_retry._errors import ApiUnanswered, ApiUnusable
 
-Query = Mapping[str, str | int]
+Query = Mapping[str, str | int | Sequence[str]]
 JsonObject = dict[str, Any]
 
 ALL = "~"
@@ -135,7 +135,7 @@ class ApiClient:
 
     def _url(self, path: tuple[str, ...], query: Query | None = None) -> str:
         url = "/".join((self._settings.url, "api", "v2", *(quote(part, safe=ALL) for part in path)))
-        return f"{url}?{urlencode(query)}" if query else url
+        return f"{url}?{urlencode(query, doseq=True)}" if query else url
 
     def _send(self, method: str, url: str, body: JsonObject | None = None, *, resend: bool = True) -> JsonObject:
         if self._token is None:

@@ -140,7 +140,7 @@ class UnclaimedRuns:
 
     def _was_ended_by_hand(self, run: AirflowRun) -> bool:
         """Return whether a person has ended the run. Nobody need retry the run then, nor be alarmed."""
-        return self._airflow.api.is_settled(run.dag_id, run.run_id, FailedTry(), since=run.queued_at)
+        return self._airflow.api.is_settled(run.dag_id, run.run_id, FailedTry(), {}, since=run.queued_at)
 
     def _was_stranded(self, record: RunRecord | None, run: AirflowRun) -> bool:
         """Queue a run that Airflow has left failed after our clear, and return whether this is such a run."""

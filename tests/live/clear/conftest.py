@@ -28,7 +28,7 @@ ODD = ("..", "~", "/", "a/b?c=d#e", "a b+c%2F", "ü\u2028'\"<b>", "z" * 250)
 
 FAILING = (
     "current", "repeated", "witness", "exhausted", "moved", "other", "future", "success", "failed", "task", "refused",
-    "deleted", "anew", "note", "viewer", "race", "public", "mixed", "bulk", *ODD,
+    "deleted", "anew", "note", "viewer", "race", "public", "mixed", "bulk", "bulk_by_rest", *ODD,
 )  # fmt: skip
 """The runs of ``clear_fails`` or ``clear_branches`` that the tests clear."""
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dag_retry import FailedTry
+from dag_retry._airflow.api import AirflowApi
+from dag_retry._airflow.deadline import Deadline
+from dag_retry._airflow.settings import ApiSettings
 from tests.airflow_server import USERNAME
 from tests.live.clear.conftest import NOT_ON_SQLITE, ODD, Server
 
@@ -116,6 +120,18 @@ def test_people_set_many_runs(server: Server) -> None:
     assert done.status_code == (405 if server.kind == "airflow-3.2" else 200)
     outcome = "cleared" if server.kind == "airflow-3.2" else "settled"
     assert server.ask(DAG, "bulk", server.claim(DAG, "bulk"))[0] == outcome
+
+
+def test_people_set_many_runs_as_rest_shows_it(server: Server) -> None:
+    """Airflow shows a request about the runs of one Dag, and none about those of several."""
+    server.wait(DAG, "bulk_by_rest")
+    settings = ApiSettings(server.airflow.url, token=server.token(USERNAME))
+    for path, seen in (("~", False), (DAG, server.kind != "airflow-3.2")):
+        of_run = {"dag_id": DAG, "dag_run_id": "bulk_by_rest", "state": "failed"}
+        server.set(f"{path}/dagRuns", actions=[{"action": "update", "entities": [of_run]}])
+        with AirflowApi(settings, Deadline(60)) as api:
+            queued_at = (api.run(DAG, "bulk_by_rest") or {})["queued_at"]
+            assert api.is_settled(DAG, "bulk_by_rest", FailedTry(), {}, since=queued_at) is seen
 
 
 def test_a_person_has_set_the_task(server: Server) -> None:

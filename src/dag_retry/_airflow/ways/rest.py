@@ -34,7 +34,8 @@ class RestWay:
             run_state=str(found.get("state") or ""),
             try_id=str(failed_try.get("id") or ""),
             try_state=str(failed_try.get("state") or ""),
-            settled=is_late(claim) and api.is_settled(*run, claim.failed_try, since=str(found.get("queued_at") or "")),
+            settled=is_late(claim)
+            and api.is_settled(*run, claim.failed_try, failed_try, since=str(found.get("queued_at") or "")),
         )
         decision = decide(seen, claim, level)
         if decision.outcome == "already_cleared":

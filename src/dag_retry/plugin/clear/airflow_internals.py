@@ -26,18 +26,9 @@ from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import and_, exists, or_, select, update
 
-from dag_retry.plugin.clear.audit_log import (
-    OUR_CLEAR,
-    STATES_SET,
-    STATES_SET_IN_BULK,
-    OurClear,
-    SetByHand,
-    read_our_clear,
-    read_states_set,
-    write_our_clear,
-)
-from dag_retry.plugin.clear.decision import Try
+from dag_retry._airflow.audit_log import STATES_SET, STATES_SET_IN_BULK, Line, SetByHand, Try, read_states_set
 from dag_retry.plugin.clear.messages import ClearRequest
+from dag_retry.plugin.clear.our_clears import OUR_CLEAR, OurClear, read_our_clear, write_our_clear
 
 __all__ = ["GetUserDep", "LockedRun", "Moved", "SessionDep", "may_clear"]
 
@@ -150,11 +141,12 @@ class LockedRun:
     def set_by_hand(self) -> list[SetByHand]:
         """The states that people have asked Airflow to set since the last clear, which moved ``queued_at``."""
         in_bulk = and_(Log.event == STATES_SET_IN_BULK, Log.dag_id.in_((self._row.dag_id, "~")))
-        lines = select(Log).where(or_(and_(*self._lines, Log.event.in_(STATES_SET)), in_bulk))
+        lines = select(Log.dttm, Log.event, Log.dag_id, Log.task_id, Log.extra)
+        lines = lines.where(or_(and_(*self._lines, Log.event.in_(STATES_SET)), in_bulk))
         if self._row.queued_at is not None:
             lines = lines.where(Log.dttm >= self._row.queued_at)
         ids = self._row.dag_id, self._row.run_id
-        return [state for line in self._session.scalars(lines) for state in read_states_set(line, *ids)]
+        return [state for line in self._session.execute(lines) for state in read_states_set(Line._make(line), *ids)]
 
     @property
     def _lines(self) -> tuple[Any, ...]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
-from dag_retry.plugin.clear.audit_log import OurClear, SetByHand
+from dag_retry._airflow.audit_log import Try
 from dag_retry.plugin.clear.messages import ClearRequest, Outcome
+from dag_retry.plugin.clear.our_clears import OurClear
 
 if TYPE_CHECKING:
     from dag_retry.plugin.clear.airflow_internals import LockedRun
-
-# How long Airflow may take to set a state after its audit log has the request.
-_REQUEST = timedelta(minutes=1)
 
 
 class Decision(NamedTuple):
@@ -28,13 +25,6 @@ class Decision(NamedTuple):
     outcome: Outcome | Literal["current"]
     reason: str
     attempt: int
-
-
-class Try(NamedTuple):
-    """The failed try, as the database has it."""
-
-    state: str | None
-    end_date: datetime | None
 
 
 def decide(asked: ClearRequest, run: LockedRun | None) -> Decision:
@@ -79,27 +69,13 @@ def _was_made_anew(asked: ClearRequest, run: LockedRun) -> bool:
 
 
 def _is_settled_by_hand(asked: ClearRequest, run: LockedRun, failed: Try) -> bool:
-    """Whether a person has decided what becomes of the run, or of the failed task.
-
-    Airflow logs a request about a *task* before it checks the user's rights. So such a request counts only if the
-    task has that state, and came by it then. It checks the rights before it logs one about a *run*.
-    """
+    """Whether a person has decided what becomes of the run, or of the failed task."""
     if failed.state == "success":
         return True
     # An ordinary failure is still `running` in the database while its callback runs: somebody has stopped this run.
     if asked.fresh and run.state == failed.state == "failed":
         return True
-    return any(
-        word.state in ("success", "failed") if word.of_run else _has_set(word, asked, failed)
-        for word in run.set_by_hand
-    )
-
-
-def _has_set(word: SetByHand, asked: ClearRequest, failed: Try) -> bool:
-    """Whether this request set the state of the failed task."""
-    mine = word.task_id in (None, asked.task_id) and word.map_index in (None, str(asked.map_index))
-    then = failed.end_date is not None and word.at <= failed.end_date <= word.at + _REQUEST
-    return mine and then and word.state == failed.state
+    return any(word.settles(asked.task_id, asked.map_index, failed) for word in run.set_by_hand)
 
 
 def _next_attempt(asked: ClearRequest, our_clears: Sequence[OurClear]) -> int:

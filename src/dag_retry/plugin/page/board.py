@@ -17,7 +17,7 @@ from dag_retry._redis.health import Health
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
 from dag_retry._types import RunRecord, Status
-from dag_retry.plugin.clear.audit_log import OUR_CLEAR
+from dag_retry.plugin.clear.our_clears import OUR_CLEAR
 from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
 
