@@ -21,6 +21,7 @@ from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import List, Overview
 from dag_retry._redis.views import Event, Page, Sizes, Unreadable
 from tests import servers
+from tests.crowd import crowd
 
 KEYS = Keys("dag-retry")
 ODD_RUN = "a:b+c/d 'e' \"f\" <g>&\t%" + "h" * 230
@@ -424,6 +425,18 @@ def test_heartbeat_of_another_hand(overview: Overview, client: Any, queued: str)
 
 
 RUNS = 100_000
+CROWD = """
+local dag_id, run_id, at = 'dag_' .. number % 200, 'run-' .. number, string.format('%.0f', ARGV[3] - number)
+local member = dag_id .. ':' .. run_id
+redis.call('COPY', 'model', '{dag-retry}:v1:run:' .. member)
+redis.call('HSET', '{dag-retry}:v1:run:' .. member, 'updated_at', at, 'budget_at', at)
+redis.call('ZADD', '{dag-retry}:v1:attention', at, member)
+redis.call('ZADD', '{dag-retry}:v1:active', at, member)
+if number < 10000 then
+  redis.call('XADD', '{dag-retry}:v1:events', '*', 'event', 'exhausted', 'dag_id', dag_id, 'run_id', run_id)
+end
+redis.call('SET', 'foreign:' .. number, 'x')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -433,20 +446,8 @@ def crowded(redis_url: str) -> Iterator[Any]:
         client.flushall()
         counter = AttemptCounter(client)
         exhaust(counter, "dag_0", "run-0")
-        model = client.hgetall(KEYS.run("dag_0", "run-0"))
-        now = int(model[b"updated_at"])
-        for start in range(0, RUNS, 1000):
-            with client.pipeline(transaction=False) as pipeline:
-                for number in range(start, start + 1000):
-                    dag_id, run_id, at = f"dag_{number % 200}", f"run-{number}", now - number
-                    member = f"{dag_id}:{run_id}"
-                    pipeline.hset(KEYS.run(dag_id, run_id), mapping=model | {b"updated_at": at, b"budget_at": at})
-                    pipeline.zadd(KEYS.index("attention"), {member: at})
-                    pipeline.zadd(KEYS.index("active"), {member: at})
-                    if number < 10_000:
-                        pipeline.xadd(KEYS.events(), {"event": "exhausted", "dag_id": dag_id, "run_id": run_id})
-                    pipeline.set(f"foreign:{number}", "x")
-                pipeline.execute()
+        client.rename(KEYS.run("dag_0", "run-0"), "model")
+        crowd(client, RUNS, CROWD, client.hget("model", "updated_at"))
         yield client
         client.flushall()
 

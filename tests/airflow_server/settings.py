@@ -61,12 +61,12 @@ def environment(
         "api__workers": 1,
         "api__secret_key": secrets.token_hex(16),
         "api_auth__jwt_secret": secrets.token_hex(32),
-        "scheduler__scheduler_idle_sleep_time": 0.2,
+        "scheduler__scheduler_idle_sleep_time": 0.5,
         # A task's supervisor may notice only at a heartbeat that the task has ended. The default is 5 s.
         "workers__min_heartbeat_interval": 1,
         "dag_processor__refresh_interval": 1,
         # A callback that arrives while its file is parsed waits for the next parse (3.3.2). The default is 30 s.
-        "dag_processor__min_file_process_interval": 10,
+        "dag_processor__min_file_process_interval": 20,
         "dag_processor__bundle_refresh_check_interval": 1,
         "logging__colored_console_log": False,
         # The dag-processor looks for new files every second, and logs three lines each time.

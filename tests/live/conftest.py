@@ -19,7 +19,7 @@ from tests.live.gate import gate
 from tests.postgres import postgres_server
 from tests.servers import AOF, RedisServer
 
-DAGS = Path(__file__).parent / "dags"
+DAGS = Path(__file__).parent / "plain" / "dags"
 ROOT = Path(__file__).parents[2]
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
@@ -34,8 +34,10 @@ VERSIONS = {
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark a test of another Airflow."""
-    if any(kind in item.nodeid.partition("[")[2] for kind in VERSIONS):
+    """Mark a test of another Airflow, and on SQLite all but those of clears at the same time."""
+    kinds = item.nodeid.partition("[")[2]
+    elsewhere = any(kind in kinds for kind in VERSIONS)
+    if elsewhere or ("sqlite" in kinds and "test_together" not in item.nodeid):
         item.add_marker(pytest.mark.matrix)
 
 
@@ -212,10 +214,3 @@ def live_airflow(
             options["components"] = {"celery-worker": ["celery", "worker", "--skip-serve-logs"]}
         with LiveAirflow(folder / "home", dags, env=settings | dict(env or {}), **options) as airflow:
             yield Live(airflow, server, client)
-
-
-@pytest.fixture(scope="module")
-def live(postgres: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A live Airflow on PostgreSQL, for as long as the tests of a module take."""
-    with live_airflow(tmp_path_factory.mktemp("live"), DAGS, database=postgres("live")) as live:
-        yield live

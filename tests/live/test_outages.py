@@ -32,7 +32,7 @@ from tests.live.test_policy import settings as beside
 pytestmark = pytest.mark.live
 
 SLOTS = 14
-RUNS = int(os.environ.get("OUTAGE_RUNS", "5"))
+RUNS = int(os.environ.get("OUTAGE_RUNS", "3"))
 SECONDS = timedelta(seconds=int(os.environ.get("OUTAGE_SECONDS", "10")))
 
 

@@ -28,11 +28,17 @@ from tests.live.conftest import RUN, Live, live_airflow
 pytestmark = pytest.mark.live
 
 EXAMPLES = Path(dag_retry.__file__).parent / "example_dags"
-SWEEPER_FILE = """
-from dag_retry.sweeper import sweeper_dag  # a Dag of Airflow
-
-dag = sweeper_dag()
-"""
+AT_ONCE = (
+    "example_delay", "winner_killed", "timed_out", "timed_out_for_good",
+    "hopeless", "hopeless_dag_level", "late_sibling", "paused_by_failures", "fewer_attempts_of_the_dag", "deadlocked",
+    "deadlocked_for_good", "selected", "selected_and_killed", "selected_with_its_own", "not_selected",
+    "wrongly_selected", "mended_latest", "mended_as_it_was", "killed_at_the_task_level", "example_plain",
+    "example_by_hand", "example_alert", "example_validation", "example_setup_teardown", "example_mapped",
+)  # fmt: skip
+LIMITED: dict[str, dict[str, Any]] = {
+    "fewer_attempts": {"max_attempts": 1}, "disabled": {"enabled": False}, "wrong_limits": {"max_attempts": "many"}
+}  # fmt: skip
+"""The runs that begin at once, since most wait for long; and the runs with limits of their own."""
 
 MENDED = """
 from datetime import timedelta
@@ -86,6 +92,10 @@ def live(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
         "AIRFLOW__DAG_RETRY__ATTACH_TO_TAGS": "retried",
     }
     with live_airflow(folder, dags, env, database=request.getfixturevalue("postgres")("policy")) as live:
+        live.start(*AT_ONCE)
+        for dag_id, limits in LIMITED.items():
+            live.runs.add(dag_id)
+            live.airflow.trigger(dag_id, RUN, {"dag_retry": limits})
         yield live
 
 
@@ -187,9 +197,8 @@ class TestSweeperService:
     """Three at once."""
 
     @pytest.fixture(autouse=True)
-    def started(self, live: Live, services: Any) -> None:
-        live.start("winner_killed", "example_delay")
-        live.start("timed_out", "timed_out_for_good")  # which take their time
+    def started(self, services: Any) -> None:
+        """The sweepers look while the runs of all tests are on their way."""
 
     def test_delays_are_kept_and_no_slot_is_held(self, live: Live) -> None:
         def failed_and_waits(run: Run) -> bool:
@@ -231,50 +240,8 @@ class TestSweeperService:
             assert running.returncode == 0, said
             assert f"the sweeper stops ({number.name})" in said
 
-    def test_goes_on_when_redis_and_the_api_are_back(self, live: Live) -> None:
-        live.airflow.trigger("outage", RUN)
-        waits(live, "outage", RUN)
-        with service(live) as running:
-            hears(running, "the sweeper looks every")
-            live.redis.kill()
-            hears(running, "the sweeper goes on in", "Redis")
-            live.redis.start().ready()
-            hears(running, "the sweeper looks every")
-            live.airflow.components.restart("api-server")
-            assert Interventions(live.client).hasten("outage", RUN)
-            # Seconds away, it is asked again; longer, and what was taken stays due (tests/test_sweeper.py).
-            assert wait_for(live, "outage", RUN, "success", "succeeded").clear_number == 1
-            assert running.poll() is None
-        assert live.events("outage").count("cleared") == 1
-
-
-class TestSweeperDag:
-    def test_is_called_for_the_time_at_which_a_delay_ends(self, live: Live) -> None:
-        (live.airflow.home.parent / "dags" / "sweeper.py").write_text(SWEEPER_FILE, encoding="utf-8")
-        live.airflow.wait_for_dag("dag_retry_sweeper")
-        live.airflow.trigger("example_delay", "by_the_dag")
-        assert wait_for(live, "example_delay", "by_the_dag", "success", "succeeded").clear_number == 3
-        for waited, wanted in delays(live, "example_delay", "by_the_dag"):
-            print(f"Dag: cleared {waited:.1f} s after the claim, which was to be {wanted} s")
-            assert wanted <= waited
-        runs = live.airflow.call("GET", "/dags/dag_retry_sweeper/dagRuns?run_type=manual")["dag_runs"]
-        assert len([run for run in runs if run["dag_run_id"].startswith("due__")]) >= 3
-
 
 class TestConditions:
-    @pytest.fixture(autouse=True)
-    def started(self, live: Live) -> None:
-        live.start("hopeless", "hopeless_dag_level", "late_sibling", "paused_by_failures", "fewer_attempts_of_the_dag")
-        live.start("deadlocked", "deadlocked_for_good")
-        for dag_id, conf in (
-            ("fewer_attempts", {"dag_retry": {"max_attempts": 1}}),
-            ("disabled", {"dag_retry": {"enabled": False}}),
-            ("wrong_limits", {"dag_retry": {"max_attempts": "many"}}),
-        ):
-            if dag_id not in live.runs:
-                live.runs.add(dag_id)
-                live.airflow.trigger(dag_id, RUN, conf)
-
     @pytest.mark.parametrize("dag_id", ["hopeless", "hopeless_dag_level"])
     def test_a_hopeless_failure(self, live: Live, dag_id: str) -> None:
         assert live.rest(dag_id, "failed", "skipped").clear_number == 0
@@ -321,10 +288,6 @@ class TestConditions:
 class TestDagsThatTheSectionSelects:
     """Their file does not name this package."""
 
-    @pytest.fixture(autouse=True)
-    def started(self, live: Live) -> None:
-        live.start("selected", "selected_and_killed", "selected_with_its_own", "not_selected", "wrongly_selected")
-
     def test_branches_that_fail_together(self, live: Live) -> None:
         run = live.rest("selected", "success", "succeeded")
         assert run.clear_number == 1
@@ -367,8 +330,6 @@ class TestDagVersions:
         """A Dag that is mended while its runs wait, one of which is to be retried as the Dag was."""
         wanted = {"mended_latest": {"load": 2, "added": 1}, "mended_as_it_was": {"load": 2}}
         for dag_id in wanted:
-            live.airflow.trigger(dag_id, RUN)
-        for dag_id in wanted:
             waits(live, dag_id, RUN)
         mend(live.airflow.home.parent / "versions", 2)
 
@@ -390,7 +351,6 @@ class TestDagVersions:
 
 class TestLostCallback:
     def test_is_found_and_retried_by_hand(self, live: Live) -> None:
-        live.start("killed_at_the_task_level")
         live.airflow.wait("killed_at_the_task_level", RUN, until=lambda run: run.state == "failed")
         assert live.record("killed_at_the_task_level") == {}
         api = live.airflow.url.replace("http://", f"http://{USERNAME}:{live.airflow.password}@")
@@ -407,11 +367,6 @@ class TestLostCallback:
 
 
 class TestExamples:
-    @pytest.fixture(autouse=True)
-    def started(self, live: Live) -> None:
-        live.start("example_plain", "example_by_hand", "example_alert", "example_validation")
-        live.start("example_setup_teardown", "example_mapped")
-
     def test_all_are_here(self) -> None:
         tried = {"plain", "by_hand", "alert", "validation", "setup_teardown", "mapped", "delay", "recipe"}
         assert {file.stem for file in EXAMPLES.glob("example_*.py")} == {f"example_{name}" for name in tried}
@@ -455,3 +410,23 @@ class TestExamples:
         removed = command(live, "migrate", "--remove", "--json")
         assert [each["removed"] for each in json.loads(removed.stdout)] == [True], removed.stderr
         assert json.loads(command(live, "migrate", "--json").stdout) == []
+
+
+class TestOutage:
+    """After all others: their runs are at rest."""
+
+    def test_goes_on_when_redis_and_the_api_are_back(self, live: Live) -> None:
+        live.airflow.trigger("outage", RUN)
+        waits(live, "outage", RUN)
+        with service(live) as running:
+            hears(running, "the sweeper looks every")
+            live.redis.kill()
+            hears(running, "the sweeper goes on in", "Redis")
+            live.redis.start().ready()
+            hears(running, "the sweeper looks every")
+            live.airflow.components.restart("api-server")
+            assert Interventions(live.client).hasten("outage", RUN)
+            # Seconds away, it is asked again; longer, and what was taken stays due (tests/test_sweeper.py).
+            assert wait_for(live, "outage", RUN, "success", "succeeded").clear_number == 1
+            assert running.poll() is None
+        assert live.events("outage").count("cleared") == 1

@@ -17,7 +17,7 @@ from tests.live.clear.conftest import DAGS, NOT_ON_SQLITE, Server
 from tests.live.clear.proposals import blocks, changed_airflow
 from tests.live.conftest import ROOT
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.matrix]  # they promise nothing of this package
 
 ASK, ROUNDS = 16, 10
 
@@ -72,7 +72,6 @@ def test_lost_clear_numbers(server: Server) -> None:
     assert moved < answered
 
 
-@pytest.mark.matrix
 class TestChanged:
     def test_the_run_is_not_stranded(self, changed: Server) -> None:
         answered, later = run("stranded_run", changed, "clear_fails_late").splitlines()

@@ -45,8 +45,8 @@ def branches(dag_id: str, failures: int, number: int, **options: Any) -> None:
 for dag_id, failures in FAILURES.items():
     branches(dag_id, failures, 2)
 
-branches("twenty_runs", 1, 4, max_active_runs=20)
+branches("ten_runs", 1, 4, max_active_runs=10)
 
 # They never recover, while Redis forgets again and again.
 for dag_id in ("forgotten", "forgotten_rest"):
-    branches(dag_id, 99, 3, max_active_runs=20)
+    branches(dag_id, 99, 3, max_active_runs=10)

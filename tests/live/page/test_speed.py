@@ -4,62 +4,70 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from dag_retry._redis.keys import Keys
+from tests.crowd import crowd
 from tests.live.page.conftest import Site
 
 pytestmark = pytest.mark.live
 
 RUNS, EVENTS = 100_000, 8_000
 KEYS = Keys("dag-retry")
-STATUSES = ("exhausted", "succeeded", "waiting", "blocked", "retrying")
 READS = {"time", "zrange", "zcount", "hget", "hgetall", "evalsha", "xrange", "xrevrange"}
 
 
+CROWD = """
+local statuses = {'exhausted', 'succeeded', 'waiting', 'blocked', 'retrying'}
+local status = statuses[math.floor(number / 20) % 5 + 1]
+local at = string.format('%.0f', ARGV[3] - number * 25000)
+local member = string.format('page_many_%d:run-%06d', number % 20, number)
+local key = '{dag-retry}:v1:run:' .. member
+redis.call('COPY', 'model', key)
+redis.call('HSET', key, 'status', status, 'budget_at', at, 'updated_at', at, 'due_at', status == 'waiting' and at or 0)
+if status == 'exhausted' or status == 'blocked' then
+  redis.call('ZADD', '{dag-retry}:v1:attention', at, member)
+elseif status == 'waiting' or status == 'retrying' then
+  local look_at = status == 'waiting' and at or string.format('%.0f', at + 30 * 86400000)
+  redis.call('ZADD', '{dag-retry}:v1:active', look_at, member)
+end
+"""
+"""A fifth of the runs in each of five statuses, over half a year of minutes, of 20 Dags."""
+
+NEWS = """
+local run = ARGV[2] - 1 - number
+redis.call('XADD', '{dag-retry}:v1:events', '*', 'dag_id', 'page_many_' .. run % 20, 'run_id',
+  string.format('run-%06d', run), 'event', 'won', 'generation', 1, 'attempt', 1, 'max_attempts', 2, 'reason', 'claimed',
+  'level', 'task')
+"""
+"""The newest runs have an event, and the newest the last."""
+
+GONE = """
+local member = string.format('page_many_%d:run-%06d', number % 20, number)
+redis.call('DEL', '{dag-retry}:v1:run:' .. member)
+redis.call('ZREM', '{dag-retry}:v1:attention', member)
+redis.call('ZREM', '{dag-retry}:v1:active', member)
+"""
+
+
 @pytest.fixture(scope="module")
-def crowd(site: Site) -> Iterator[None]:
-    """A fifth of the runs in each of five statuses, over half a year of minutes, of 20 Dags."""
+def crowded(site: Site) -> Iterator[None]:
     client = site.live.client
-    record: dict[str, object] = {
+    record: dict[str, Any] = {
         "generation": 1, "base": 0, "attempt": 1, "max_attempts": 2, "lost": 0, "claim_id": "c", "level": "task",
         "task_id": "t", "map_index": -1, "ti_id": "i", "error": "E", "flags": "", "reason": "max_attempts",
     }  # fmt: skip
+    client.hset("model", mapping=record)
+    client.pexpire("model", 600_000)
+    before, _ = client.xrevrange(KEYS.events(), count=1)[0]
     seconds, _ = client.time()
-    made: list[str] = []
-    for start in range(0, RUNS, 2000):
-        with client.pipeline(transaction=False) as pipeline:
-            for number in range(start, start + 2000):
-                dag_id, run_id, at = f"page_many_{number % 20}", f"run-{number:06}", seconds * 1000 - number * 25_000
-                status, member = STATUSES[number // 20 % 5], f"{dag_id}:{run_id}"
-                key = KEYS.run(dag_id, run_id)
-                times = dict.fromkeys(("budget_at", "updated_at"), at)
-                due_at = at if status == "waiting" else 0
-                pipeline.hset(key, mapping={**record, **times, "status": status, "due_at": due_at})
-                pipeline.pexpire(key, 600_000)
-                if status in ("exhausted", "blocked"):
-                    pipeline.zadd(KEYS.index("attention"), {member: at})
-                if status in ("waiting", "retrying"):
-                    look_at = at if status == "waiting" else at + 30 * 86_400_000
-                    pipeline.zadd(KEYS.index("active"), {member: look_at})
-                made.append(member)
-            pipeline.execute()
-    event = {"event": "won", "generation": 1, "attempt": 1, "max_attempts": 2, "reason": "claimed", "level": "task"}
-    entries = []
-    for start in range(EVENTS, 0, -2000):
-        with client.pipeline(transaction=False) as pipeline:
-            for member in reversed(made[start - 2000 : start]):
-                dag_id, _, run_id = member.partition(":")
-                pipeline.xadd(KEYS.events(), {"dag_id": dag_id, "run_id": run_id, **event})
-            entries += pipeline.execute()
+    crowd(client, RUNS, CROWD, seconds * 1000)
+    crowd(client, EVENTS, NEWS)
     yield
-    client.xdel(KEYS.events(), *entries)
-    for start in range(0, RUNS, 2000):
-        members = made[start : start + 2000]
-        client.delete(*(KEYS.run(*member.split(":", 1)) for member in members))
-        for index in ("attention", "active"):
-            client.zrem(f"{{dag-retry}}:v1:{index}", *members)
+    client.xdel(KEYS.events(), *(entry_id for entry_id, _ in client.xrange(KEYS.events(), min=f"({before}")))
+    crowd(client, RUNS, GONE)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +86,7 @@ def crowd(site: Site) -> Iterator[None]:
         ("editor", "api/run?dag_id=page_many_7&run_id=run-000007", None),
     ],
 )
-@pytest.mark.usefixtures("crowd")
+@pytest.mark.usefixtures("crowded")
 def test_100_000_records(
     site: Site, user: str, path: str, rows: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:

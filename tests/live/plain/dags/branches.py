@@ -41,6 +41,7 @@ branches("recover", DagRetry(2, **hooks), recover=True)
 branches("recover_dag_level", DagRetry(2, **hooks), recover=True, level="dag")
 branches("recover_task_level", DagRetry(2, **hooks), recover=True, level="task")
 branches("exhaust", DagRetry(2, **hooks), recover=False)
+branches("given_up", DagRetry(2), recover=False)
 
 # Bad weather: nobody at that port, and nobody by that name.
 branches("redis_away", Elsewhere({"REDIS_URL": "redis://:s3cret@127.0.0.1:1/0"}, **hooks), recover=True)
