@@ -7,10 +7,10 @@ Airflow shows is watched by live tests:
 fact                                                                                    live test
 ======================================================================================= ================================
 When a task's callback runs, the API shows the task RUNNING, and takes a clear           clear/test_table.py::test_a_fresh_claim_while_its_task_runs
-No task-level callback runs for a task killed by SIGKILL, but the Dag-level one          test_promises.py::test_a_killed_task_is_retried_by_the_dag_level
-A lost task calls back in the dag processor, with the run as of now                      test_promises.py::test_a_task_that_falls_silent_in_a_run_cleared_since_is_not
-A Dag-level callback comes after all tasks have ended, but for `dagrun_timeout`          test_promises.py::test_dagrun_timeout
-A clear from the Dag level gives a task its own retries anew                             test_promises.py::test_a_dag_level_clear_gives_a_task_its_retries_anew
+No task-level callback runs for a task killed by SIGKILL, but the Dag-level one          plain/test_promises.py::test_a_killed_task_is_retried_by_the_dag_level
+A lost task calls back in the dag processor, with the run as of now                      plain/test_promises.py::test_a_task_that_falls_silent_in_a_run_cleared_since_is_not
+A Dag-level callback comes after all tasks have ended, but for `dagrun_timeout`          plain/test_promises.py::test_dagrun_timeout
+A clear from the Dag level gives a task its own retries anew                             plain/test_promises.py::test_a_dag_level_clear_gives_a_task_its_retries_anew
 A restarting task waits for its `retry_delay`, and 0 starts it at once                   test_faults.py::test_branches_fail_together_and_recover
 A task that its trigger ended calls back with no `dag_run`                               test_cases.py::test_a_task_that_its_trigger_ended
 Where no task is FAILED, the Dag-level context has `dag`, `run_id` and `reason`          test_cases.py::test_a_run_without_a_failed_task
@@ -29,10 +29,10 @@ An API server without the route answers GET 404 and POST 405                    
 In the dag processor no clear is possible without credentials                            test_faults.py::test_without_credentials_a_killed_task_waits_for_the_sweepers_dag
 A clear that overlaps the end of the run leaves the run failed                           test_faults.py::test_a_clear_carried_out_after_the_run_has_failed
 `POST /auth/token` gives a token; an expired one is answered 401                         test_cli.py::test_expired_and_foreign_tokens
-Ids that no path can hold are taken literally by the endpoints with a body               test_promises.py::test_odd_ids
+Ids that no path can hold are taken literally by the endpoints with a body               plain/test_promises.py::test_odd_ids
 A dry run of a clear answers 404 with the right to clear, and 403 without                test_cli.py::test_a_viewer_may_not_clear
 A pinned clear runs on the latest version of the Dag only if asked to                    test_policy.py::test_run_on_latest_version
-Airflow 3.1 is refused                                                                   test_promises.py::test_airflow_3_1_is_refused_with_a_clear_error
+Airflow 3.1 is refused                                                                   plain/test_promises.py::test_airflow_3_1_is_refused_with_a_clear_error
 ======================================================================================= ================================
 """  # noqa: E501
 
