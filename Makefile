@@ -19,9 +19,9 @@ test: units live
 units: .venv/dev servers
 	COVERAGE_FILE=.coverage.units .venv/bin/pytest tests --ignore=tests/live --numprocesses=3 --dist=worksteal --cov --cov-report=
 
-## Run the tests on live Airflows, in two processes.
+## Run the tests on live Airflows, in three processes: they wait a lot.
 live: .venv/dev servers
-	COVERAGE_FILE=.coverage.live .venv/bin/pytest tests/live --numprocesses=2 --cov --cov-report=
+	COVERAGE_FILE=.coverage.live .venv/bin/pytest tests/live --numprocesses=3 --cov --cov-report=
 
 ## Run the tests on every version that we name, and print a table. Some rows only: make matrix ROWS="lowest redis-6.2"
 matrix: .venv/dev servers

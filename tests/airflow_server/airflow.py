@@ -42,7 +42,7 @@ class LiveAirflow:
     under ``home``. At the end of the block every process is gone, whatever ended the block.
 
     :param home: directory for configuration, logs and the SQLite file. It is made if missing, and never removed.
-    :param dags: folder with the Dag files. Airflow finds files added later within two seconds.
+    :param dags: folder with the Dag files. Airflow finds files added later within five seconds.
     :param database: SQLAlchemy URL of an empty database; None for SQLite under ``home``. PostgreSQL needs psycopg2
         in this environment, and psycopg2 and asyncpg in Airflow's.
     :param airflow: the Python interpreter of the environment in which Airflow is installed.
