@@ -52,7 +52,7 @@ class Option(NamedTuple):
     :param default: the default, written as in the section; None if there is none.
     :param example: a value to copy.
     :param secret: Airflow hides the value, and also takes it from ``AIRFLOW__DAG_RETRY__<OPTION>_CMD`` and ``_SECRET``.
-    :param version_added: the version of this package that brought the option.
+    :param version_added: the first release that has the option.
     """
 
     parser: Parser
@@ -60,7 +60,7 @@ class Option(NamedTuple):
     default: str | int | float | bool | None = None
     example: str | None = None
     secret: bool = False
-    version_added: str = "0.1.0"
+    version_added: str = "0.2.0"
 
 
 def seconds(value: object) -> timedelta | None:
