@@ -41,20 +41,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.matrix)
 
 
-# The longest first, so that all processes end at about the same time.
-_LONGEST = ("test_faults", "test_policy", "test_outages", "test_cases", "page", "clear", "plain", "test_celery")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the Airflow that takes longest first."""
-
-    def place(item: pytest.Item) -> int:
-        parts = item.nodeid.partition("::")[0].removesuffix(".py").split("/")
-        return next((at for at, name in enumerate(_LONGEST) if name in parts), len(_LONGEST))
-
-    items.sort(key=place)
-
-
 class ByAirflow(LoadScopeScheduling):  # type: ignore[misc]
     """Lets one process run all tests that share an Airflow: those of a module, or of a folder beside the modules."""
 

@@ -196,7 +196,7 @@ class Sweeper:
         asked = error.retry_after if isinstance(error, ApiUnanswered) else 0
         pause = max(_PAUSE, min(timedelta(seconds=asked), _LONGEST_PAUSE))
         try:
-            self.way.check(error)
+            self.way.check()
         except (ApiError, ConfigError) as fault:
             self._counter.postpone(claim, reason=fault_code(fault), pause=pause)
             raise

@@ -14,7 +14,7 @@ from dag_retry._airflow.client import moment
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
 from dag_retry._callback.holder import describe_run
-from dag_retry._errors import ApiError, ApiRefused, ApiUnanswered, ApiUnusable
+from dag_retry._errors import ApiRefused, ApiUnanswered, ApiUnusable
 from dag_retry._redis.counter import AttemptCounter
 from dag_retry._redis.due import DueRuns
 from dag_retry._redis.overview import Overview
@@ -66,7 +66,7 @@ class UnclaimedRuns:
         return min([self._reached, *self._undecided])
 
     def between(
-        self, since: datetime, until: datetime, time_left: Deadline, check_way: Callable[[ApiError], None]
+        self, since: datetime, until: datetime, time_left: Deadline, check_way: Callable[[], None]
     ) -> Iterator[tuple[AirflowRun, Claim | None]]:
         """Yield the runs that ended in an interval, with a claim of each failure; None if nobody left a policy.
 
@@ -99,7 +99,7 @@ class UnclaimedRuns:
         self._reached = until
 
     def _examine(
-        self, run: AirflowRun, record: RunRecord | None, check_way: Callable[[ApiError], None]
+        self, run: AirflowRun, record: RunRecord | None, check_way: Callable[[], None]
     ) -> tuple[AirflowRun, Claim | None] | None:
         """Claim the failure of a run, or record that it is unclaimed; None if there is nothing to do."""
         self._airflow.deadline.renew()
@@ -108,7 +108,7 @@ class UnclaimedRuns:
         except ApiRefused as refusal:
             return None if refusal.reason == "http_404" else self._missed(run, refusal)
         except (ApiUnanswered, ApiUnusable) as error:
-            check_way(error)
+            check_way()
             ended_at = moment(run.ended_at)
             if datetime.now(timezone.utc) - ended_at > _ASK_AGAIN:
                 return self._missed(run, error)

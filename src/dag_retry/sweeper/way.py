@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from dag_retry._airflow import settings
 from dag_retry._airflow.session import Airflow
-from dag_retry._airflow.ways.supervisor import has_supervisor
+from dag_retry._airflow.ways.supervisor import check_supervisor, has_supervisor
+from dag_retry._callback.waiting import SWEEPER_DAG
 from dag_retry._errors import ApiError, ApiUnanswered, ConfigError, CounterError
 from dag_retry._redis.heartbeat import Heartbeats
 from dag_retry._redis.reads import RunId
@@ -35,20 +36,19 @@ class WayToAirflow:
         self._address = ""
         self._beat_at = 0.0
 
-    def check(self, doubt: ApiError | ConfigError | None = None) -> None:
+    def check(self) -> None:
         """Ask Airflow something small, over a new session, and say in the heartbeat whether Airflow answers.
 
-        A process without credentials can't check. If it has no supervisor either, its setting is missing.
+        A process without credentials asks its supervisor. If it has no supervisor either, its setting is missing.
 
-        :param doubt: why to check. If this process can't, this counts as a fault of the way.
         :raises ConfigError: a setting is missing or wrong.
         :raises ApiError: the way does not work.
         """
         try:
             if settings.has_credentials() or not has_supervisor():
                 self._ask()
-            elif doubt:
-                raise doubt
+            else:
+                check_supervisor(SWEEPER_DAG)
         except (ApiError, ConfigError) as fault:
             with suppress(CounterError):
                 self._say(fault=fault_code(fault), fault_text=str(fault))

@@ -6,6 +6,7 @@ the dag processor never answers them (measured on 3.2.2 and 3.3.2).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +31,17 @@ def has_supervisor() -> bool:
     from airflow.sdk.execution_time import task_runner
 
     return hasattr(task_runner, "SUPERVISOR_COMMS")
+
+
+def check_supervisor(dag_id: str) -> None:
+    """Ask the supervisor something small, and raise if no clear answer comes.
+
+    :param dag_id: a Dag. That Airflow does not know the Dag is a clear answer too.
+    :raises ApiUnusable: the API server refused the task's token.
+    :raises ApiUnanswered: the API server gave no clear answer.
+    """
+    with suppress(ApiRefused):
+        _send("GetDag", dag_id=dag_id)
 
 
 class SupervisorWay:
