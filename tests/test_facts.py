@@ -28,9 +28,9 @@ An API server without the route answers GET 404 and POST 405                    
 `TriggerDagRun(reset_dag_run=True)` clears the own run, a claim before it once           test_faults.py::test_one_clear_and_one_attempt
 In the dag processor no clear is possible without credentials                            test_faults.py::test_without_credentials_a_killed_task_waits_for_the_sweepers_dag
 A clear that overlaps the end of the run leaves the run failed                           test_faults.py::test_a_clear_carried_out_after_the_run_has_failed
-`POST /auth/token` gives a token; an expired one is answered 401                         test_cli.py::test_expired_and_foreign_tokens
+`POST /auth/token` gives a token; an expired one is answered 401                         plain/test_cli.py::test_expired_and_foreign_tokens
 Ids that no path can hold are taken literally by the endpoints with a body               plain/test_promises.py::test_odd_ids
-A dry run of a clear answers 404 with the right to clear, and 403 without                test_cli.py::test_a_viewer_may_not_clear
+A dry run of a clear answers 404 with the right to clear, and 403 without                plain/test_cli.py::test_a_viewer_may_not_clear
 A pinned clear runs on the latest version of the Dag only if asked to                    test_policy.py::test_run_on_latest_version
 Airflow 3.1 is refused                                                                   plain/test_promises.py::test_airflow_3_1_is_refused_with_a_clear_error
 ======================================================================================= ================================

@@ -292,7 +292,7 @@ class AskingApi:
         look = self._looks[int(failed_try.task_id)]
         return {"id": look.try_id, "state": look.try_state}
 
-    def is_settled(self, dag_id: str, run_id: str, failed_try: FailedTry, *, since: str) -> bool:
+    def is_settled(self, dag_id: str, run_id: str, failed_try: FailedTry, found: Any, *, since: str) -> bool:
         return self._looks[int(failed_try.task_id)].settled
 
     def is_still_current_try(self, dag_id: str, run_id: str, failed_try: FailedTry, try_number: int) -> Any:
