@@ -17,7 +17,7 @@ test: units live
 
 ## Run the tests on fakeredis and a real Valkey, in three processes: some wait.
 units: .venv/dev servers
-	COVERAGE_FILE=.coverage.units .venv/bin/pytest tests --ignore=tests/live --numprocesses=3 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
+	COVERAGE_FILE=.coverage.units .venv/bin/pytest tests --ignore=tests/live --numprocesses=3 --cov --cov-report=
 
 ## Run the tests on live Airflows, in three processes: they wait a lot.
 live: .venv/dev servers

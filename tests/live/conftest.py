@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import redis
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.airflow_server import LiveAirflow, Run
 from tests.live.gate import gate
@@ -39,21 +38,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     elsewhere = any(kind in kinds for kind in VERSIONS)
     if elsewhere or ("sqlite" in kinds and "test_together" not in item.nodeid):
         item.add_marker(pytest.mark.matrix)
-
-
-class ByAirflow(LoadScopeScheduling):  # type: ignore[misc]
-    """Lets one process run all tests that share an Airflow: those of a module, or of a folder beside the modules."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        """Return the group of a test. (pytest-xdist 3.8 can't group by marks: pytest 9.2 makes a nodeid anew.)"""
-        path = Path(nodeid.partition("::")[0])
-        return str(path if path.parent.name == "live" else path.parent)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByAirflow:
-    config.option.loadscopereorder = False
-    return ByAirflow(config, log)
 
 
 @dataclass

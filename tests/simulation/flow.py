@@ -133,7 +133,7 @@ class Flow:
             self._retry._hooks = self._sweeper._hooks = of_section = Hooks(**hooks)
             of_section.own = False
         # The way to Airflow works. What is not answered is one run's fault.
-        self._sweeper.way = cast("Any", SimpleNamespace(beat=lambda: None, check=lambda _: None))
+        self._sweeper.way = cast("Any", SimpleNamespace(beat=lambda: None, check=lambda: None))
         self.cap = cap
         self.way = way
         self.forgets = forgets
