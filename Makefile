@@ -15,9 +15,9 @@ test: units live
 	.venv/bin/coverage combine --quiet .coverage.units .coverage.live
 	.venv/bin/coverage report --fail-under=95
 
-## Run the tests on fakeredis and a real Valkey, in three processes: some wait.
+## Run the tests on fakeredis and a real Valkey, in four processes: some wait.
 units: .venv/dev servers
-	COVERAGE_FILE=.coverage.units .venv/bin/pytest tests --ignore=tests/live --numprocesses=3 --cov --cov-report=
+	COVERAGE_FILE=.coverage.units .venv/bin/pytest tests --ignore=tests/live --numprocesses=4 --cov --cov-report=
 
 ## Run the tests on live Airflows, in three processes: they wait a lot.
 live: .venv/dev servers
