@@ -220,7 +220,7 @@ class Airflow:
         harmless: Collection[int] = (),
         keeps_ids: bool = False,
     ) -> None:
-        self._flow = flow
+        self.flow = flow
         self._scripts = scripts
         self._cap = flow.cap
         self._level = level
@@ -343,7 +343,7 @@ class Airflow:
 
     def fail(self, state: State, index: int) -> State:
         """A task fails, and calls back in its process, before Airflow knows."""
-        if self._level == "dag" and not self._flow.judges:
+        if self._level == "dag" and not self.flow.judges:
             return self._ended(state, index, "failed")
         task = state.tasks[index]
         return self._call(self._with(state, index, task._replace(phase="calling")), "task", index, task)
@@ -365,7 +365,7 @@ class Airflow:
         """The scheduler notices a silent task; its callback is told the generation and the id of this moment."""
         task = state.tasks[index]._replace(began=state.generation)
         state = self._ended(state, index, "failed")
-        called = self._level != "dag" or self._flow.judges
+        called = self._level != "dag" or self.flow.judges
         return self._call(state, "timeout", index, task) if called else state
 
     def end_run(self, state: State) -> State:
@@ -541,7 +541,7 @@ class Airflow:
 
     def _swept(self, state: State) -> State:
         number = state.sweepers + 1
-        actor = Actor(self._flow.begin(Callback(f"sweeper{number}", "sweeper", 0, state.generation, 1)))
+        actor = Actor(self.flow.begin(Callback(f"sweeper{number}", "sweeper", 0, state.generation, 1)))
         return state._replace(sweepers=number, actors=_sorted((*state.actors, actor)))
 
     def miss(self, state: State) -> State:
@@ -610,7 +610,7 @@ class Airflow:
         name = f"{kind}{index if kind in ('task', 'timeout') else ''}@{task.began}{again}{made}"
         ti_id = _ti_id(index, state.made + task.began)
         callback = Callback(name, kind, index, task.began, task.try_number, ti_id, state.started)
-        return state._replace(actors=_sorted((*state.actors, Actor(self._flow.begin(callback)))))
+        return state._replace(actors=_sorted((*state.actors, Actor(self.flow.begin(callback)))))
 
     def kill(self, state: State, actor: Actor) -> State:
         return self._killed(_less(state, "kill" if actor.at.callback.kind == "task" else "dag_kill"), actor)

@@ -141,6 +141,7 @@ class Flow:
         self._hopeless = hopeless
         self._repeats = repeats
         self._answers: Iterator[Any] = iter(())
+        self._name = ""
         self._points: dict[Callback, Point] = {}
 
     def begin(self, callback: Callback) -> Point:
@@ -149,17 +150,16 @@ class Flow:
         return self._points[callback]
 
     def run(self, callback: Callback, answers: tuple[Any, ...]) -> Request | None:
-        self._answers = iter(answers)
+        self._answers, self._name = iter(answers), callback.name
         try:
-            with self._as(callback):
-                if callback.kind == "sweeper":
-                    self._sweeper.sweep()
-                elif callback.kind == "success":
-                    self._retry.on_success(_context(callback))
-                elif self.judges and callback.kind != "dag":
-                    self._retry.judge(self._failure(callback))
-                else:
-                    self._retry.on_failure(self._failure(callback))
+            if callback.kind == "sweeper":
+                self._sweeper.sweep()
+            elif callback.kind == "success":
+                self._retry.on_success(_context(callback))
+            elif self.judges and callback.kind != "dag":
+                self._retry.judge(self._failure(callback))
+            else:
+                self._retry.on_failure(self._failure(callback))
         except Asked as asked:
             return asked.request
         except DagRetryError:
@@ -185,7 +185,8 @@ class Flow:
             yield
 
     @contextmanager
-    def _as(self, callback: Callback) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
+        """Have all that callbacks ask for ask this flow. Callbacks run only within this block."""
         way: Any = AtomicWay if self.way == "atomic" else NoRoute
         with (
             self._deployed(),
@@ -197,7 +198,7 @@ class Flow:
             patch("dag_retry._airflow.sdk.count", lambda *_: None),
             patch("tenacity.nap.time.sleep", lambda _: None),
             patch("dag_retry._callback.winner._LEAST", 0.0 if self._repeats else 1e6),
-            patch("dag_retry._redis.scripts.secrets.token_hex", lambda _: callback.name),
+            patch("dag_retry._redis.scripts.secrets.token_hex", lambda _: self._name),
         ):
             yield
 

@@ -28,6 +28,11 @@ def exhaustively(airflow: Airflow, tasks: int, faults: Faults) -> Searched:
 
     :raises BrokenPromiseError: with the shortest schedule that breaks a promise.
     """
+    with airflow.flow.installed():
+        return _exhaustively(airflow, tasks, faults)
+
+
+def _exhaustively(airflow: Airflow, tasks: int, faults: Faults) -> Searched:
     start = State(faults, (Task(),) * tasks)
     came_from: dict[State, tuple[State, Move] | None] = {start: None}
     queue = deque([start])
@@ -67,7 +72,11 @@ def at_random(airflow: Airflow, tasks: int, faults: Faults, seed: int) -> State:
     :return: the end.
     :raises BrokenPromiseError: with the schedule that breaks a promise.
     """
-    choice = random.Random(seed)
+    with airflow.flow.installed():
+        return _at_random(airflow, tasks, faults, random.Random(seed))
+
+
+def _at_random(airflow: Airflow, tasks: int, faults: Faults, choice: random.Random) -> State:
     state = State(faults, (Task(),) * tasks)
     path = []
     try:
