@@ -39,7 +39,7 @@ soak: .venv/dev servers
 bench: .venv/dev servers
 	.venv/bin/python -m tests.benchmark
 
-## Measure how the three ways and the recipe bring runs back, on live Airflows (SQLite, PostgreSQL). Takes half an hour.
+## Measure how the three ways and the recipe bring runs back, on live Airflows. Takes twenty minutes.
 bench-live: .venv/dev servers
 	.venv/bin/python -m tests.benchmark.live
 

@@ -2,8 +2,7 @@
 
 Our three ways to clear, the atomic one at the Dag level too, and the recipe of Airflow's documentation, by branches
 that fail at the same moment. In the recipe's favour tasks wait for no ``retry_delay``; Airflow's default is 5 minutes.
-On SQLite, which has one writer, many clears at once can end a process of Airflow ("database is locked"), and many tasks
-never come to run: that is told, and the next Airflow begins.
+Airflow's database is PostgreSQL: on SQLite, which has one writer, many clears at once can end a process of Airflow.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,7 +29,6 @@ from tests.postgres import postgres_server
 WAYS = ("atomic", "rest", "own", "dag", "recipe")
 REPEATS = {1: 3, 4: 3, 16: 1, 64: 1}
 """By the number of branches; 1 for any other number."""
-DATABASES = ("SQLite", "PostgreSQL")
 
 # For a run, in seconds: the recipe may go on and on; without credentials nobody finishes what a killed winner left.
 _PATIENCE = 300.0
@@ -40,7 +37,6 @@ _PATIENCE = 300.0
 _MANY = 64
 
 HEADINGS = (
-    "database",
     "branches",
     "way",
     "winner's callback",
@@ -55,7 +51,6 @@ HEADINGS = (
 class Retried:
     """A run that failed and was brought back, or was not.
 
-    :param database: Airflow's.
     :param branches: how many failed together.
     :param way: ``recipe``, or ours: the ``atomic`` route, the ``rest`` API where there is no such route, the task's
         ``own`` identity where there are no credentials, or ``dag``: atomic, at the Dag level only.
@@ -70,7 +65,6 @@ class Retried:
     :param run_id: the run.
     """
 
-    database: str
     branches: int
     way: str
     milliseconds: float | None = None
@@ -85,7 +79,7 @@ class Retried:
 
     def cells(self) -> tuple[str, ...]:
         """Return the cells of a table's line."""
-        which = (self.database, str(self.branches), self.way)
+        which = (str(self.branches), self.way)
         if self.lacking:
             return *which, self.lacking, *[""] * (len(HEADINGS) - len(which) - 1)
         callback = "" if self.milliseconds is None else f"{self.milliseconds:.0f} ms"
@@ -96,7 +90,7 @@ class Retried:
         return *which, callback, *seconds, f"{self.clears:.0f}", requests
 
 
-def retried(live: Live, database: str, branches: int, way: str) -> Retried:
+def retried(live: Live, branches: int, way: str) -> Retried:
     """Let a run fail, and wait until it has been brought back."""
     dag_id = f"{way}_{branches}"
     run_id = f"run_{time.monotonic_ns()}"
@@ -108,9 +102,8 @@ def retried(live: Live, database: str, branches: int, way: str) -> Retried:
     run = live.airflow.dag_run(dag_id, run_id)
     failed, restarted = (_told(live, dag_id, run_id, what) for what in ("failed", "restarted"))
     if len(failed) < branches:
-        return Retried(database, branches, way, lacking="not all tasks came to run")
+        return Retried(branches, way, lacking="not all tasks came to run")
     return Retried(
-        database=database,
         branches=branches,
         way=way,
         milliseconds=cleared[0] if (cleared := _told(live, dag_id, run_id, "cleared", column=1)) else None,
@@ -149,8 +142,8 @@ def _median(results: list[Retried]) -> Retried:
 
 
 @contextmanager
-def airflow_on(database: str, folder: Path, branches: int) -> Iterator[Live]:
-    """Run an Airflow with the Dags of all ways, on ``SQLite`` or ``PostgreSQL``, and room for so many tasks at once."""
+def airflow(folder: Path, branches: int) -> Iterator[Live]:
+    """Run an Airflow with the Dags of all ways, and room for so many tasks at once."""
     folder.mkdir()
     dags = folder / "dags"
     shutil.copytree(Path(__file__).parent / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
@@ -163,37 +156,33 @@ def airflow_on(database: str, folder: Path, branches: int) -> Iterator[Live]:
         # So many processes on few cores are slow to begin, and to say that they are alive.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
     }
-    if database == "SQLite":
-        with live_airflow(folder, dags, env) as live:
-            yield live
-        return
     with postgres_server() as make, live_airflow(folder, dags, env, database=make("live")) as live:
         yield live
 
 
-def _each_way(live: Live, database: str, branches: int, repeats: int) -> Iterator[list[Retried]]:
+def _each_way(live: Live, branches: int, repeats: int) -> Iterator[list[Retried]]:
     """Yield the runs of each way, as far as this Airflow carries them. A run before them loads everything once."""
     before = int(branches < _MANY)
     for way in WAYS:
         taken: list[Retried] = []
         while len(taken) < before + repeats and (not taken or taken[-1].from_first is not None):
             try:
-                taken.append(retried(live, database, branches, way))
+                taken.append(retried(live, branches, way))
             except AirflowError as error:
                 print(error, file=sys.stderr)
-                taken.append(Retried(database, branches, way, lacking="a process of Airflow ended"))
+                taken.append(Retried(branches, way, lacking="a process of Airflow ended"))
             print(*_counted(live, taken[-1]).cells(), sep="  ", file=sys.stderr, flush=True)
         yield taken[before:] or taken
         if taken[-1].lacking:
             return
 
 
-def measure(folder: Path, databases: Sequence[str], repeats: dict[int, int]) -> list[Retried]:
-    """Measure every way, one run at a time; each number of branches on each database has an Airflow of its own."""
+def measure(folder: Path, repeats: dict[int, int]) -> list[Retried]:
+    """Measure every way, one run at a time; each number of branches has an Airflow of its own."""
     results: list[Retried] = []
-    for database, branches in product(databases, repeats):
-        with airflow_on(database, folder / f"{database}-{branches}", branches) as live:
-            runs = list(_each_way(live, database, branches, repeats[branches]))
+    for branches in repeats:
+        with airflow(folder / str(branches), branches) as live:
+            runs = list(_each_way(live, branches, repeats[branches]))
             results += [_median([_counted(live, run) for run in taken]) for taken in runs]
     return results
 
@@ -201,17 +190,13 @@ def measure(folder: Path, databases: Sequence[str], repeats: dict[int, int]) -> 
 def main() -> None:
     """Measure, print the table, and write it to ``build/benchmark``; the whole one into the README here too.
 
-    Arguments choose databases and numbers of branches: ``python -m tests.benchmark.live PostgreSQL 1 4``.
+    Arguments choose numbers of branches: ``python -m tests.benchmark.live 1 4``.
     """
-    chosen = sys.argv[1:]
-    databases = [each for each in chosen if not each.isdecimal()] or list(DATABASES)
-    branches = [int(each) for each in chosen if each.isdecimal()] or list(REPEATS)
-    if unknown := set(databases) - set(DATABASES):
-        sys.exit(f"{', '.join(sorted(unknown))}: use {' or '.join(DATABASES)}, or numbers of branches")
+    chosen = [int(each) for each in sys.argv[1:]]
     output = Path(__file__).parents[2] / "build" / "benchmark"
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dag-retry-bench-") as folder:
-        results = measure(Path(folder), databases, {each: REPEATS.get(each, 1) for each in branches})
+        results = measure(Path(folder), {each: REPEATS.get(each, 1) for each in chosen or REPEATS})
     lines = [HEADINGS, *(result.cells() for result in results)]
     print(machine(), aligned(lines), sep="\n\n")
     (output / "live.txt").write_text(f"{machine()}\n\n{aligned(lines)}\n", encoding="utf-8")
