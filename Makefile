@@ -31,7 +31,7 @@ matrix: .venv/dev servers
 simulate: .venv/dev
 	SEEDS=$(or $(SEEDS),20000) .venv/bin/pytest -q -s tests/test_simulation.py
 
-## Run 10,000 runs of 8 failing callbacks. Processes are killed, and six kinds of outages come. Takes a quarter of an hour.
+## Run 10,000 runs of 8 failing callbacks. Processes are killed, and six kinds of outages come. Takes eight minutes.
 soak: .venv/dev servers
 	SOAK_RUNS=$(or $(RUNS),10000) .venv/bin/pytest -q tests/test_soak.py
 
