@@ -35,7 +35,7 @@ simulate: .venv/dev
 soak: .venv/dev servers
 	SOAK_RUNS=$(or $(RUNS),10000) .venv/bin/pytest -q tests/test_soak.py
 
-## Measure claims beside PING and beside other libraries, on Valkeys of its own. Takes fifteen minutes.
+## Measure claims beside PING and beside other libraries, on Valkeys of its own. Takes five minutes.
 bench: .venv/dev servers
 	.venv/bin/python -m tests.benchmark
 
