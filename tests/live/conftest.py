@@ -108,6 +108,14 @@ class Live:
         entries = self.client.xrange("{dag-retry}:v1:events")
         return [fields for _, fields in entries if fields["dag_id"] == dag_id]
 
+    def moments(self, dag_id: str, run_id: str = RUN) -> dict[tuple[str, int], int]:
+        """Return when the events of a run came, in ms since the epoch, each by its name and generation."""
+        return {
+            (entry["event"], int(entry["generation"])): int(entry_id.partition("-")[0])
+            for entry_id, entry in self.client.xrange("{dag-retry}:v1:events")
+            if (entry["dag_id"], entry["run_id"]) == (dag_id, run_id)
+        }
+
     def events(self, dag_id: str) -> list[str]:
         return [entry["event"] for entry in self.entries(dag_id)]
 

@@ -169,11 +169,7 @@ def delays(live: Live, dag_id: str, run_id: str) -> list[tuple[float, float]]:
 
     On a busy machine an attempt may fail before its clear has been recorded, which it then is not.
     """
-    at = {
-        (entry["event"], int(entry["generation"])): int(entry_id.partition("-")[0])
-        for entry_id, entry in live.client.xrange("{dag-retry}:v1:events")
-        if (entry["dag_id"], entry["run_id"]) == (dag_id, run_id)
-    }
+    at = live.moments(dag_id, run_id)
     waited = {generation: end - at["won", generation] for (event, generation), end in at.items() if event == "cleared"}
     assert waited
     return [(waited[generation] / 1000, 5 * 2**generation) for generation in sorted(waited)]

@@ -100,6 +100,8 @@ def test_expired_and_foreign_tokens(run: Any, live: Live) -> None:
 
 
 def test_a_person_retries(run: Any, live: Live) -> None:
+    listed = run("list", "attention")[1]["runs"]
+    assert (DAG, RUN, "exhausted") in [(each["dag_id"], each["run_id"], each["status"]) for each in listed]
     assert run("cancel", DAG, RUN)[0] == 1
     assert run("retry", DAG, RUN) == (0, {"dag_id": DAG, "run_id": RUN, "done": True, "answer": "cleared"})
     # A fresh budget: 3 generations more.

@@ -54,13 +54,9 @@ class TestPlain:
 def test_a_retry_waits_for_the_sweepers_dag(live: Live) -> None:
     run = live.rest("delayed", "success", "succeeded")
     assert run.clear_number == 1
-    at = {
-        entry["event"]: int(entry_id.partition("-")[0])
-        for entry_id, entry in live.client.xrange("{dag-retry}:v1:events")
-        if entry["dag_id"] == "delayed"
-    }
+    at = live.moments("delayed")
     # On a busy machine the attempt may end before its clear has been recorded, which it then is not.
-    assert at.get("cleared", at["succeeded"]) - at["won"] >= 15_000
+    assert at.get(("cleared", 0), max(at.values())) - at["won", 0] >= 15_000
     assert live.record("delayed")["level"] == "sweeper"
     called = live.airflow.query("SELECT run_id FROM dag_run WHERE dag_id = 'dag_retry_sweeper'")
     assert [found for found in called if found["run_id"].startswith("due__")]
