@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -28,8 +30,18 @@ def exhaustively(airflow: Airflow, tasks: int, faults: Faults) -> Searched:
 
     :raises BrokenPromiseError: with the shortest schedule that breaks a promise.
     """
-    with airflow.flow.installed():
+    with airflow.flow.installed(), _uncollected():
         return _exhaustively(airflow, tasks, faults)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the garbage collector rest. It would look again and again at all states, and find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _exhaustively(airflow: Airflow, tasks: int, faults: Faults) -> Searched:
@@ -61,8 +73,9 @@ def _exhaustively(airflow: Airflow, tasks: int, faults: Faults) -> Searched:
 def _take(state: State, move: Move, came_from: dict[State, tuple[State, Move] | None], queue: deque[State]) -> None:
     happen, arguments = move
     after = happen(state, *arguments)
-    if after not in came_from:
-        came_from[after] = (state, move)
+    known = len(came_from)
+    came_from.setdefault(after, (state, move))  # a lookup first would hash the state twice
+    if len(came_from) > known:
         queue.append(after)
 
 
