@@ -61,15 +61,13 @@ def environment(
         "api__workers": 1,
         "api__secret_key": secrets.token_hex(16),
         "api_auth__jwt_secret": secrets.token_hex(32),
-        "scheduler__scheduler_idle_sleep_time": 0.5,
         # A task's supervisor may notice only at a heartbeat that the task has ended. The default is 5 s.
         "workers__min_heartbeat_interval": 1,
-        "dag_processor__refresh_interval": 2,
+        "dag_processor__refresh_interval": 5,
         # A callback that arrives while its file is parsed waits for the next parse (3.3.2). The default is 30 s.
         "dag_processor__min_file_process_interval": 20,
-        "dag_processor__bundle_refresh_check_interval": 2,
         "logging__colored_console_log": False,
-        # The dag-processor looks for new files every two seconds, and logs three lines each time.
+        # The dag-processor looks for new files every five seconds, and logs three lines each time.
         "logging__namespace_levels": "airflow.dag_processing.manager.DagFileProcessorManager=warning",
         "usage_data_collection__enabled": False,
         "dag_retry__api_url": url,

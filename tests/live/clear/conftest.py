@@ -170,6 +170,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin,viewer:viewer",
         "AIRFLOW__CORE__ALLOW_DOUBLE_DOT_IN_IDS": "True",
         "AIRFLOW__CORE__PARALLELISM": "14",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": ".*",
     }
     with LiveAirflow(tmp_path_factory.mktemp(kind) / "home", DAGS, env=env, **options) as airflow:

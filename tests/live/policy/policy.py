@@ -38,7 +38,7 @@ always_fails("paused_by_failures", retry, **retry.dag_args(level="dag", max_cons
 
 failed_tasks = DagRetry(2, reasons="task_failure")
 for dag_id, timed in {"timed_out": retry, "timed_out_for_good": failed_tasks}.items():
-    with DAG(dag_id, schedule=None, dagrun_timeout=timedelta(seconds=25), **timed.dag_args()):
+    with DAG(dag_id, schedule=None, dagrun_timeout=timedelta(seconds=60), **timed.dag_args()):
 
         @task
         def hang(dag_run: Any = None) -> None:
