@@ -18,6 +18,8 @@ from dag_retry._redis.due import DueRuns
 from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 
+pytestmark = pytest.mark.no_cover  # other tests cover these lines too, and measured examples take twice as long
+
 RUN = ("daily_load", "run")
 KEYS = Keys("dag-retry")
 ENDINGS = ("succeeded", "exhausted", "blocked", "skipped")
