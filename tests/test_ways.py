@@ -97,6 +97,13 @@ class TestRest:
         assert RestWay(api).clear(CLAIM, "task", "") == Decision("left", "clear_in_progress")
         assert [path for method, path in stub.seen if method == "POST"] == ["/api/v2/dags/daily_load/dagRuns/run/clear"]
 
+    def test_a_clear_in_progress_is_left_though_the_next_look_is_not_answered(
+        self, stub: StubApi, api: AirflowApi
+    ) -> None:
+        """Whoever tried again would look in time, and clear a second time."""
+        stub.faults = [before(504, "<html>"), before(503)]
+        assert RestWay(api).clear(CLAIM, "task", "") == Decision("left", "clear_in_progress")
+
     def test_a_clear_that_was_done_late_is_found(self, stub: StubApi, api: AirflowApi) -> None:
         stub.faults = [after(504)]
         assert RestWay(api).clear(CLAIM, "task", "").outcome == "already_cleared"

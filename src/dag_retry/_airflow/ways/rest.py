@@ -55,7 +55,10 @@ class RestWay:
             if not unanswered.in_progress:
                 raise
             # Airflow may still be at work on the clear. A second clear would then come on top of the first.
-            decision = self.look(claim, level)
+            try:
+                decision = self.look(claim, level)
+            except ApiUnanswered:
+                return IN_PROGRESS
             return IN_PROGRESS if decision == CURRENT else decision
         self._api.queue_stranded(claim.dag_id, claim.run_id, claim.failed_try)
         return CLEARED
