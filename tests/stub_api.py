@@ -31,6 +31,7 @@ class StubApi:
     :param broken_runs: every request that names one of these runs is answered 500.
     :param before_page: called before runs are listed.
     :param route: answers what is ``asked`` of the atomic way's route. An API server without our package has none.
+    :param clear_number: the generation that the route tells; None if it does not.
     """
 
     server: HTTPServer
@@ -48,6 +49,7 @@ class StubApi:
     most_failures: int = 0
     route: Callable[[Any], Response] = lambda asked: answer(405, {"detail": "Method Not Allowed"})
     asked: list[Any] = field(default_factory=list)
+    clear_number: int | None = None
     audit_log: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     run_after: str = "2026-01-01T00:00:00Z"
@@ -114,6 +116,8 @@ class StubApi:
         if path == "/dag-retry-clear/v1":
             self.asked.append(request.json)
             return self.route(request.json)
+        if path == "/dag-retry-clear/v1/run" and self.clear_number is not None:
+            return answer(200, {"clear_number": self.clear_number})
         if path == "/api/v2/eventLogs":
             wanted = request.args.getlist("included_events") or request.args.getlist("event")
             return answer(200, {"event_logs": [line for line in self.audit_log if line["event"] in wanted]})

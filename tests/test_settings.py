@@ -73,7 +73,7 @@ class TestSection:
     @pytest.mark.parametrize(
         ("name", "text", "right"),
         [
-            ("max_attempts", "0", "use a whole number of 1 or more, e.g. 3"),
+            ("max_attempts", "0", "use a whole number of 1 or more, e.g. 5"),
             ("max_attempts_limit", "-1", "use a whole number of 0 or more, e.g. 20"),
             ("wait_replicas", "one", "use a whole number of 0 or more, e.g. 1"),
             ("backoff", "0.5", "use a number of 1 or more, e.g. 1"),
@@ -483,7 +483,7 @@ class TestApi:
 class TestDagRetry:
     @pytest.mark.parametrize("value", [0, -1, "3", 1.5, True])
     def test_wrong_max_attempts(self, value: Any) -> None:
-        with pytest.raises(ConfigError, match="max_attempts is .*: use a whole number of 1 or more, e.g. 3"):
+        with pytest.raises(ConfigError, match="max_attempts is .*: use a whole number of 1 or more, e.g. 5"):
             DagRetry(max_attempts=value)
 
     @pytest.mark.parametrize("value", ["0", "-1", "three", "1.5"])

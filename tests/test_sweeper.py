@@ -27,6 +27,7 @@ from dag_retry import (
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
 from dag_retry._callback.holder import process_name
+from dag_retry._defaults import MAX_ATTEMPTS
 from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry._redis.overview import Overview
 from dag_retry.sweeper.sweeper import Sweeper, sweeper
@@ -350,6 +351,35 @@ class TestFindUnclaimed:
         assert new(grace=timedelta(0)).look() == 1
         found = record(retry)
         assert (found.status, found.attempt, found.generation, stub.clears) == (Status.RETRYING, 2, 1, 2)
+
+    def test_the_very_default_may_be_set(self, new: Any, stub: StubApi, retry: DagRetry, deploy: Any) -> None:
+        deploy(max_attempts=MAX_ATTEMPTS)
+        stub.tagged = ["daily_load"]
+        stub.run_state = stub.ti_state = "failed"
+        failed_since(stub)
+        assert new().look() == 1
+        assert (record(retry).attempt, record(retry).max_attempts) == (1, MAX_ATTEMPTS)
+
+    @pytest.mark.parametrize(
+        ("clears", "status", "attempt"), [(1, Status.RETRYING, 2), (2, Status.EXHAUSTED, 2), (5, Status.EXHAUSTED, 2)]
+    )
+    def test_clears_that_redis_has_forgotten_count(
+        self, new: Any, stub: StubApi, retry: DagRetry, deploy: Any, *, clears: int, status: Status, attempt: int
+    ) -> None:
+        """Redis lost its data. The route tells the generation, and clears no failure of another."""
+        deploy(max_attempts=2)
+        stub.tagged, stub.clear_number = ["daily_load"], clears
+        stub.run_state = stub.ti_state = "failed"
+
+        def clear(asked: Any) -> Response:
+            outcome = "cleared" if asked["generation"] == clears else "already_cleared"
+            return answer(200, {"outcome": outcome, "reason": outcome, "attempt": 0})
+
+        stub.route = clear
+        failed_since(stub)
+        assert new().look() == 1
+        found = record(retry)
+        assert (found.status, found.generation, found.attempt) == (status, clears, attempt)
 
     def test_a_run_that_a_person_ended_is_left_alone(
         self, new: Any, stub: StubApi, retry: DagRetry, deploy: Any, caplog: Any

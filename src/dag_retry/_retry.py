@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dag_retry._airflow import sdk, section
+from dag_retry._defaults import MAX_ATTEMPTS
 from dag_retry._errors import ConfigError
 from dag_retry._exported import exported
 from dag_retry._policy import dag_level
@@ -101,7 +102,7 @@ class DagRetry:
         self._made = time.monotonic()
         self._policy = Policy(
             max_attempts=limited(
-                section.get("max_attempts", max_attempts), section.named("max_attempts", max_attempts)
+                section.get("max_attempts", max_attempts) or MAX_ATTEMPTS, section.named("max_attempts", max_attempts)
             ),
             delays=Delays.of(delay, backoff, max_delay, jitter),
             max_elapsed=section.get("max_elapsed", max_elapsed),

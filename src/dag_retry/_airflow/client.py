@@ -95,6 +95,14 @@ class ApiClient:
         """
         return self._send("POST", f"{self._settings.url}{route}?{urlencode(query)}", body)
 
+    def read_from(self, route: str, *, query: Query) -> JsonObject:
+        """Return what the server shows this user at a route that is not below ``/api/v2``.
+
+        :param route: the path below the address of Airflow.
+        :param query: the query's names and values.
+        """
+        return self._send("GET", f"{self._settings.url}{route}?{urlencode(query)}")
+
     def patch(self, *path: str, body: JsonObject) -> JsonObject:
         """Change what Airflow has at a path, and return the answer.
 

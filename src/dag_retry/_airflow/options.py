@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
-from dag_retry._defaults import NAMESPACE, TTL
+from dag_retry._defaults import MAX_ATTEMPTS, NAMESPACE, TTL
 
 REDIS_CONNECTION = "dag_retry_redis"
 API_CONNECTION = "dag_retry_api"
@@ -112,9 +112,9 @@ def _hook(name: str, when: str) -> Option:
 OPTIONS: dict[str, Option] = {
     "max_attempts": Option(
         _whole(1, " (to switch retries off, take the callbacks off the Dag)"),
-        "How often a failed Dag run is cleared, unless its Dag or the run says otherwise.",
-        3,
-        "5",
+        f"How often a failed Dag run is cleared, unless its Dag or the run says otherwise: {MAX_ATTEMPTS} times "
+        "if this is not set. If this is set, a sweeper also retries failures that no callback has claimed.",
+        example="5",
     ),
     "max_attempts_limit": Option(
         _whole(0), "The most attempts that a Dag or a run may ask for; 0 for no limit.", 20, "10"

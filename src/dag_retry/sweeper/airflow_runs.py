@@ -23,6 +23,7 @@ class AirflowRun(NamedTuple):
     :param queued_at: when the run was last queued. Since Airflow 3.2 each clear changes it.
     :param started_at: when the run began.
     :param ended_at: when the run ended.
+    :param run_after: the run could not begin earlier.
     """
 
     dag_id: str
@@ -30,6 +31,7 @@ class AirflowRun(NamedTuple):
     queued_at: str
     started_at: str
     ended_at: str
+    run_after: str
 
     @property
     def queued_ms(self) -> int:
@@ -106,7 +108,7 @@ class AirflowRuns:
             AirflowRun(
                 str(run["dag_id"]),
                 str(run["dag_run_id"]),
-                *(run.get(name) or "" for name in ("queued_at", "start_date", "end_date")),
+                *(run.get(name) or "" for name in ("queued_at", "start_date", "end_date", "run_after")),
             )
             for run in client.items(answer, "dag_runs")
         ]

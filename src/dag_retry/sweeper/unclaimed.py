@@ -13,6 +13,7 @@ from dag_retry._airflow import section
 from dag_retry._airflow.client import moment
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
+from dag_retry._airflow.ways.atomic import AtomicWay, RouteMissingError
 from dag_retry._callback.holder import describe_run
 from dag_retry._errors import ApiRefused, ApiUnanswered, ApiUnusable
 from dag_retry._redis.counter import AttemptCounter
@@ -151,8 +152,7 @@ class UnclaimedRuns:
     def _claim(self, record: RunRecord | None, run: AirflowRun) -> Claim | None:
         """Claim a failure with the policy of the run's record, or else of the section; None if there is no policy.
 
-        The API does not tell the generation. The claim has the least that the generation can be: a person may have
-        cleared the run more than once since. So a late callback still wins its own claim.
+        If Redis has no record, it may have forgotten one: the run's clears count then.
         """
         max_attempts = (record and record.max_attempts) or section.configured("max_attempts")
         failed_try = max_attempts and self._airflow.api.find_failed_try(run.dag_id, run.run_id)
@@ -161,14 +161,27 @@ class UnclaimedRuns:
         return self._counter.claim(
             run.dag_id,
             run.run_id,
-            generation=record.generation + 1 if record else 0,
+            generation=self._generation(record, run),
             max_attempts=max_attempts,
             holder=self._holder,
             level="sweeper",
             failed_try=failed_try,
             clear_options=record.clear_options if record else (),
             own_hooks=record.own_hooks if record else False,
+            run_after=moment(run.run_after) if run.run_after else None,
         )
+
+    def _generation(self, record: RunRecord | None, run: AirflowRun) -> int:
+        """Return the generation of a run, which only the atomic way tells; else the least that the generation can be.
+
+        A person may have cleared the run more than once since. After a claim of the least a late callback still wins.
+        """
+        least = record.generation + 1 if record else 0
+        try:
+            found = AtomicWay(self._airflow.api.client).generation(run.dag_id, run.run_id)
+        except RouteMissingError:
+            return least
+        return max(least, found or 0)
 
 
 def _of(run: AirflowRun) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
 from tests.airflow_server import USERNAME
 from tests.live.clear.conftest import Server
@@ -32,6 +33,18 @@ def test_who_may(server: Server) -> None:
     assert server.our_lines(DAG, RUN) == []
 
     assert server.post(DAG, RUN, claim, None, cookies=cookie, headers=own).json()["outcome"] == "cleared"
+
+
+def test_the_generation_is_told_to_who_may_clear(server: Server) -> None:
+    """A sweeper asks, of a failure that nobody claimed."""
+    server.wait(DAG, RUN)
+
+    def ask(dag_id: str, run_id: str, user: str | None = USERNAME) -> requests.Response:
+        return server.http("GET", "/dag-retry-clear/v1/run", user, params={"dag_id": dag_id, "run_id": run_id})
+
+    assert ask(DAG, RUN).json() == {"clear_number": server.airflow.dag_run(DAG, RUN).clear_number}
+    assert ask(DAG, "no_run").json() == {"clear_number": None}
+    assert (ask(DAG, RUN, "viewer").status_code, ask(DAG, RUN, None).status_code) == (403, 401)
 
 
 def test_a_run_that_nobody_knows(server: Server) -> None:

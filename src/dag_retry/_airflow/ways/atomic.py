@@ -30,6 +30,22 @@ class AtomicWay:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
 
+    def generation(self, dag_id: str, run_id: str) -> int | None:
+        """Return the generation of a run (``dag_run.clear_number``); None if there is no run.
+
+        :param dag_id: the Dag.
+        :param run_id: the Dag run.
+        :raises RouteMissingError: there is no such route, or the route does not know this version of Airflow.
+        """
+        try:
+            answer = self._client.read_from(f"{ROUTE}/run", query={"dag_id": dag_id, "run_id": run_id})
+        except ApiError as error:
+            raise _as_missing(error) from error
+        found = answer.get("clear_number")
+        if found is not None and not isinstance(found, int):
+            raise self._client.not_airflow()
+        return found
+
     def look(self, claim: Claim, level: Level) -> Decision:
         """See :meth:`Way.look`. The route looks for itself."""
         return CURRENT
@@ -58,10 +74,13 @@ class AtomicWay:
         try:
             answer = self._client.post_to(ROUTE, query=query, body=body)
         except ApiError as error:
-            if error.status in _MISSING:
-                raise RouteMissingError(str(error)) from error
-            raise
+            raise _as_missing(error) from error
         outcome, reason, attempt = answer.get("outcome"), answer.get("reason"), answer.get("attempt")
         if outcome not in _OUTCOMES or not isinstance(reason, str) or not isinstance(attempt, int):
             raise self._client.not_airflow()
         return Decision(outcome, reason, attempt)
+
+
+def _as_missing(error: ApiError) -> DagRetryError:
+    """Return the same error, or RouteMissingError if the server says that there is no such route."""
+    return RouteMissingError(str(error)) if error.status in _MISSING else error

@@ -30,7 +30,7 @@ from dag_retry._airflow.audit_log import STATES_SET, STATES_SET_IN_BULK, Line, S
 from dag_retry.plugin.clear.messages import ClearRequest
 from dag_retry.plugin.clear.our_clears import OUR_CLEAR, OurClear, read_our_clear, write_our_clear
 
-__all__ = ["GetUserDep", "LockedRun", "Moved", "SessionDep", "may_clear"]
+__all__ = ["GetUserDep", "LockedRun", "Moved", "SessionDep", "may_clear", "read_clear_number"]
 
 may_clear = requires_access_dag("PUT", DagAccessEntity.RUN)
 """Refuse a user whom Airflow's own clear refuses. Of this request the check reads ``dag_id`` from the query."""
@@ -66,6 +66,11 @@ _check()
 
 _dag_bag = lru_cache(maxsize=1)(create_dag_bag)
 """Airflow's own is in the state of its app, which an app mounted beside it can't see."""
+
+
+def read_clear_number(session: SessionDep, dag_id: str, run_id: str) -> int | None:
+    """Return the generation of a run; None if there is no run. Nothing is locked."""
+    return session.scalar(select(DagRun.clear_number).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
 
 
 class LockedRun:

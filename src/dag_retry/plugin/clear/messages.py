@@ -51,6 +51,15 @@ class ClearRequest(BaseModel):
     note: Annotated[str, Field(pattern=_TEXT, max_length=1000)]
 
 
+class Generation(BaseModel):
+    """In which generation a run is. Airflow's REST API does not tell.
+
+    :param clear_number: ``dag_run.clear_number``; None if there is no run.
+    """
+
+    clear_number: int | None
+
+
 Outcome = Literal["cleared", "already_cleared", "replaced", "settled", "gone", "hopeless", "exhausted"]
 
 

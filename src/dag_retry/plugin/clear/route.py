@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from dag_retry._callback.note import revise_note
-from dag_retry.plugin.clear.airflow_internals import GetUserDep, LockedRun, SessionDep, may_clear
+from dag_retry.plugin.clear.airflow_internals import GetUserDep, LockedRun, SessionDep, may_clear, read_clear_number
 from dag_retry.plugin.clear.decision import decide
-from dag_retry.plugin.clear.messages import Answer, ClearRequest
+from dag_retry.plugin.clear.messages import Answer, ClearRequest, Generation
 from dag_retry.plugin.same_site import same_site
 
 router = APIRouter()
@@ -35,6 +35,12 @@ def clear(dag_id: DagId, run_id: RunId, asked: ClearRequest, session: SessionDep
         run.log_clear(asked, attempt, user)
         outcome = "cleared"
     return Answer(outcome=outcome, reason=reason, clear_number=run.clear_number, state=run.state, attempt=attempt)
+
+
+@router.get("/v1/run", dependencies=[Depends(may_clear)])
+def generation(dag_id: DagId, run_id: RunId, session: SessionDep) -> Generation:
+    """Tell a sweeper the generation of a run whose failure nobody claimed."""
+    return Generation(clear_number=read_clear_number(session, dag_id, run_id))
 
 
 def _numbered(asked: ClearRequest, attempt: int) -> str:
