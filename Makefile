@@ -72,6 +72,7 @@ clean:
 	rm -rf .venv* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/bin/uv:
+	@echo "installing Airflow and more into .venv, once: a minute or two …"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 

@@ -18,7 +18,7 @@ from tests.airflow_server import AirflowError, LiveAirflow
 from tests.demo import DAGS, recording
 from tests.demo.database import demo_database
 from tests.demo.redis_server import DemoRedis, demo_redis
-from tests.demo.report import PROMISES, errors, operator_view, result, table
+from tests.demo.report import PROMISES, errors, legend, operator_view, result, table
 
 ENDINGS = frozenset({"succeeded", "exhausted", "blocked"})
 TIMEOUT = 120.0
@@ -57,7 +57,7 @@ def _demo() -> int:
         demo_database() as database,
     ):
         on = f"{'PostgreSQL' if database else 'SQLite'} and {redis.name}"
-        log(f"starting Airflow {version('apache-airflow')} on {on} in {folder} …")
+        log(f"starting Airflow {version('apache-airflow')} on {on} in {folder}: about half a minute …")
         settings = {"REDIS_URL": redis.url, "NAMESPACE": redis.namespace}
         env = {f"AIRFLOW__DAG_RETRY__{name}": value for name, value in settings.items()}
         try:
@@ -66,7 +66,7 @@ def _demo() -> int:
                 runs = {dag_id: airflow.trigger(dag_id) for dag_id in PROMISES}
                 _watch(airflow, redis, runs, log)
                 results = [result(airflow, redis, *run) for run in runs.items()]
-                print(f"\n{table(results)}\n\n{operator_view(redis, *next(iter(runs.items())))}\n")
+                print(f"\n{table(results)}\n\n{legend(results)}\n\n{operator_view(redis, *next(iter(runs.items())))}\n")
                 for found in results:
                     if found.deviations():
                         print("\n".join(errors(airflow, found.dag_id, runs[found.dag_id])))
@@ -77,7 +77,7 @@ def _demo() -> int:
             print(error, file=sys.stderr)
             return 1
     deviations = [deviation for result in results for deviation in result.deviations()]
-    log("all came out as promised" if not deviations else "NOT as promised:")
+    log("all came out as promised: now a Dag of your own, see README.md" if not deviations else "NOT as promised:")
     for deviation in deviations:
         print(f"  {deviation}")
     return 1 if deviations else 0

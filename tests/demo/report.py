@@ -128,6 +128,15 @@ def table(results: Iterable[Result]) -> str:
     return _aligned([head, *rows])
 
 
+def legend(results: Sequence[Result]) -> str:
+    """Return what the table says of callbacks, in words."""
+    won, lost = (sum(each.events[event] for each in results) for event in ("won", "lost"))
+    alerts = sum(each.alerts for each in results)
+    return (
+        f"{won} callbacks won and cleared their run, {lost} lost and did nothing, {alerts} gave up and told somebody."
+    )
+
+
 def operator_view(redis: DemoRedis, dag_id: str, run_id: str) -> str:
     """Return what an operator would look at: all keys, and the record of one run.
 
