@@ -39,8 +39,9 @@ elseif uncleared and (record.due_at ~= '0' or record.reason == 'cancelled') then
 elseif uncleared and record.status ~= 'unclaimed' then
   return {}
 else
-  -- The record keeps the level of the last claim. The event has the level of this callback.
+  -- The record keeps the level of the last claim. The event has the level of this callback. Nobody holds the claim any
+  -- more, and the clear has given the task another id.
   save('succeeded', {'status', 'succeeded', 'reason', 'succeeded', 'generation', generation_text, 'run_started', started,
-    'due_at', '0'}, {level = 'dag'})
+    'claim_id', '', 'ti_id', '', 'due_at', '0'}, {level = 'dag'})
 end
 return redis.call('HGETALL', run_key) -- rule: a success is kept

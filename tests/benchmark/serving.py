@@ -40,7 +40,7 @@ class Pipelined:
     """
 
     def __init__(self, client: Any, **options: Any) -> None:
-        for verb in ("claim", "succeed"):
+        for verb in ("claim", "confirm", "succeed"):
             client.script_load(script("record", verb).text)
         self._client = PipelinedClient(client)
         self.counter = AttemptCounter(self._client, **options)  # type: ignore[arg-type]
