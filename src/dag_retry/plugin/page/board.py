@@ -197,7 +197,7 @@ class Board:
 def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int, *, overdue: bool) -> Row:
     if isinstance(record, Unreadable):
         row: Row = {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "why": record.why}
-        return row | {"airflow": airflow}
+        return row | {"airflow": airflow, "handled": ""}
     row = record._asdict()
     row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options), "airflow": airflow}
     del row["failed_try"]
@@ -207,4 +207,19 @@ def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int, *, overd
     queued_at = airflow["queued_at"] if airflow and airflow["state"] == "queued" else now
     row["still_queued"] = record.status is Status.RETRYING and queued_at <= now - STILL_QUEUED // _MS
     row["why"] = reason_of(record.reason).text
+    row["handled"] = _handled(record, airflow)
     return row
+
+
+def _handled(record: RunRecord, airflow: Row | None) -> str:
+    """Return what a person has done about a run since it ended, so that it needs nobody else; empty if nothing.
+
+    A run that is failed now needs a human, whatever was done. Its generation may be the least that it can be, where a
+    sweeper claimed the failure or found it. So a larger ``clear_number`` alone tells of no clear by hand.
+    """
+    if airflow is None or record.status.value not in _HELD["attention"] or airflow["state"] == "failed":
+        return ""
+    if airflow["state"] == "success":
+        return "succeeded since"
+    cleared = 0 <= record.generation < airflow["clear_number"]
+    return f"cleared by hand, {airflow['state']}" if cleared else ""

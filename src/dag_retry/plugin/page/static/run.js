@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { airflowLink, ask, poll } from "./live.js";
 import { attempts, pill } from "./parts.js";
 import { exact, time } from "./time.js";
-import { LATE, LEVELS, STILL_QUEUED, UNTOLD, handled, task } from "./words.js";
+import { LATE, LEVELS, STILL_QUEUED, UNTOLD, task } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const ids = { dag_id: query.get("dag_id") ?? "", run_id: query.get("run_id") ?? "" };
@@ -89,7 +89,6 @@ function entry(line) {
 
 function summary({ row, airflow }) {
   if (!row) return [el("p", { className: "empty" }, "This run has never failed, or its record has expired.")];
-  const done = handled(row);
   const facts = [
     ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
     ["Why", row.overdue ? LATE[row.status] : row.still_queued ? STILL_QUEUED : row.why],
@@ -101,7 +100,7 @@ function summary({ row, airflow }) {
     ["Next", row.overdue ? time(row.due_at, "late") : row.status === "waiting" && el("span", {}, "in ", time(row.due_at, "countdown"))],
   ];
   return [
-    el("div", { className: "line" }, pill(row), attempts(row), done && el("b", {}, done), actions(row, again)),
+    el("div", { className: "line" }, pill(row), attempts(row), row.handled && el("b", {}, row.handled), actions(row, again)),
     el("dl", {}, ...facts.filter(([, fact]) => fact).map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact)))),
   ];
 }
