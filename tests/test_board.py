@@ -128,9 +128,11 @@ def test_a_short_break_is_none(board: Board, client: Any, now: int) -> None:
 
 def test_no_sweeper(board: Board, client: Any, now: int) -> None:
     late(client, "orders", "run")
-    assert board.sections()["alarms"] == [{"what": "missing", "at": 0, "waiting": 1}]
+    (alarm,) = board.sections()["alarms"]
+    assert (alarm["what"], alarm["at"], alarm["waiting"]) == ("missing", 0, 1)
+    assert alarm["remedy"].startswith("put a file with `from dag_retry.sweeper import sweeper_dag; dag = sweeper_dag()")
     beat(client, at=now - 7 * MINUTE)
-    assert board.sections()["alarms"] == [{"what": "missing", "at": now - 7 * MINUTE, "waiting": 1}]
+    assert [alarm["at"] for alarm in board.sections()["alarms"]] == [now - 7 * MINUTE]
     assert placed(board) == {"attention": [], "active": ["run"]}
 
 

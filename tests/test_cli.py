@@ -30,6 +30,7 @@ from dag_retry._redis.overview import Overview
 from dag_retry.cli import airflow_commands, main
 from dag_retry.cli.main import VERBS
 from dag_retry.cli.verbs.dashboards import FILES
+from dag_retry.sweeper.advice import DAG_FILE, OF_DAG
 from tests.servers import free_port, until
 from tests.stub_api import StubApi, before
 
@@ -171,8 +172,10 @@ class TestHealth:
 
     def test_no_sweeper_has_ever_run(self, run: Any, ask: Any, counter: AttemptCounter) -> None:
         wait(counter)
-        first = run("list")[1].splitlines()[0]
-        assert first.startswith("No sweeper has ever run, and 1 run waits for one: start dag-retry sweep, or")
+        said = " ".join(run("list")[1].split())
+        assert said.startswith("No sweeper has ever run, and 1 run waits for one: put a file with `from dag_retry.swe")
+        assert "`dag-retry sweep` needs a login: api_username and" in said
+        assert "unpause" not in said
         health = ask("list")["health"]
         assert (health["missing"], health["heartbeat"], health["waiting"]) == (True, None, 1)
 
@@ -181,6 +184,21 @@ class TestHealth:
             wait(counter, run_id)
         beat(client, ago=420)
         assert run("list")[1].startswith("No sweeper has run for 7 min, and 2 runs wait for one: ")
+
+    def test_no_sweeper_and_a_login(self, run: Any, counter: AttemptCounter, stub: StubApi) -> None:
+        wait(counter)
+        assert "1 run waits for one: start `dag-retry sweep`.\n" in run("list")[1]
+
+    def test_the_sweepers_dag_has_stopped(
+        self, run: Any, counter: AttemptCounter, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wait(counter)
+        beat(client, ago=420, holder=f"{OF_DAG}host:1")
+        said = run("list")[1]
+        assert "for one: unpause the Dag `dag_retry_sweeper`, or see in the log of its task why it fails." in said
+        assert "dag-retry sweep" not in said
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_TOKEN", "t")
+        assert "or start `dag-retry sweep`." in " ".join(run("list")[1].split())
 
     def test_a_sweeper_runs(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
         wait(counter)
@@ -346,6 +364,10 @@ class TestRetry:
         assert stub.clears == 0
         assert "@" in Overview(client).events(limit=1)[0].holder
 
+    def test_a_waiting_run_where_no_login_is_set(self, run: Any, counter: AttemptCounter) -> None:
+        wait(counter)
+        assert run("retry", "daily_load", "run") == (0, "daily_load run: due now, for a sweeper\n", "")
+
     def test_an_ended_one_is_cleared(self, ask: Any, counter: AttemptCounter, stub: StubApi) -> None:
         exhaust(counter)
         answered = ask("retry", "daily_load", "run")
@@ -424,6 +446,27 @@ class TestRetry:
         assert str(status) in errors
         # After a 500 the run may have been cleared.
         assert [event["event"] for _, event in client.xrange(KEYS.events())].count("retried") == (status == 500)
+
+
+@pytest.mark.parametrize("options", [["--once"], []])
+def test_a_sweeper_that_has_no_login(run: Any, client: Any, counter: AttemptCounter, options: list[str]) -> None:
+    """Airflow's own ``[api] base_url`` may be set or not: what lacks is a login."""
+    wait(counter)
+    code, _, errors = run("sweep", *options)
+    assert code == 2
+    assert "needs a login for Airflow's REST API, and none is set: set [dag_retry] api_url, and api_username" in errors
+    assert f"Without a login a Dag is the sweeper: put a file with `{DAG_FILE}` among your Dags" in errors
+    # What does not begin is no sweeper.
+    assert Overview(client).heartbeat() is None
+    assert run("list")[1].startswith("No sweeper has ever run, ")
+
+
+def test_the_file_of_the_sweepers_dag() -> None:
+    """Airflow reads only files in which these words stand (``test_facts.py``)."""
+    assert "airflow" in DAG_FILE.lower()
+    made: dict[str, Any] = {}
+    exec(DAG_FILE, made)
+    assert made["dag"].dag_id == "dag_retry_sweeper"
 
 
 def test_the_sweeper_masks_secrets(

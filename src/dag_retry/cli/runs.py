@@ -13,6 +13,7 @@ from dag_retry._redis.health import Health
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
 from dag_retry.cli.output import ago, cell, due, duration, failed_task, grid, status
+from dag_retry.sweeper.advice import how_to_start
 
 
 def head(health: Health) -> Iterator[Text]:
@@ -28,10 +29,7 @@ def head(health: Health) -> Iterator[Text]:
     if health.missing:
         last = health.heartbeat
         since = f"No sweeper has run for {duration(health.now - last.at)}" if last else "No sweeper has ever run"
-        yield _alarm(
-            f"{since}, and {_waiting(health.waiting)} for one: start dag-retry sweep, or unpause the Dag "
-            "dag_retry_sweeper."
-        )
+        yield _alarm(f"{since}, and {_waiting(health.waiting)} for one: {how_to_start(last)}")
 
 
 def table(records: Iterable[RunRecord | Unreadable], health: Health, title: str | None = None) -> Table:

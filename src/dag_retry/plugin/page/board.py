@@ -20,6 +20,7 @@ from dag_retry._types import RunRecord, Status
 from dag_retry.plugin.clear.our_clears import OUR_CLEAR
 from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
+from dag_retry.sweeper.advice import how_to_start
 
 OVERDUE = timedelta(minutes=1)
 """How late a retry may be before the page calls it overdue. A sweeper looks every second, or every minute as a Dag."""
@@ -146,7 +147,8 @@ class Board:
             text = broken.fault_text if self._access.sees_configuration else ""
             alarms.append({"what": "broken", "at": broken.fault_at, "why": why, "remedy": remedy, "text": text})
         if health.missing:
-            alarms.append({"what": "missing", "at": health.heartbeat.at if health.heartbeat else 0})
+            last = health.heartbeat
+            alarms.append({"what": "missing", "at": last.at if last else 0, "remedy": how_to_start(last)})
         return [alarm | {"waiting": health.waiting} for alarm in alarms]
 
     def _rows(
