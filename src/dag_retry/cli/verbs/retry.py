@@ -14,6 +14,7 @@ from dag_retry._types import RunRecord, Status
 from dag_retry.cli.arguments import json_argument, run_arguments
 from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
+from dag_retry.cli.runs import UNKNOWN
 
 _SECONDS = 30.0
 
@@ -62,7 +63,7 @@ def _in_hand(record: RunRecord | Unreadable | None, now: int) -> str:
     :param now: Redis's time, in ms.
     """
     if record is None:
-        return "never failed, or long ago"
+        return UNKNOWN
     if isinstance(record, Unreadable):
         return f"unreadable: {record.why}"
     # Nobody holds a claim whose lease is over.
