@@ -11,6 +11,7 @@ import pytest
 
 from dag_retry import AttemptCounter
 from dag_retry._redis.due import DueRuns
+from dag_retry._redis.interventions import Interventions
 from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import Overview
 
@@ -198,3 +199,14 @@ class TestHandled:
         late(client, "orders", "run")
         (row,) = board.sections()["sections"]["active"]
         assert row["handled"] == ""
+
+
+def test_a_run_that_gave_up_and_was_reset(board: Board, client: Any, counter: AttemptCounter) -> None:
+    counter.acknowledge(counter.claim("orders", "run", generation=0, max_attempts=1, skip="config"))
+    (row,) = board.sections()["sections"]["attention"]
+    assert (row["was_reset"], row["remedy"]) == (False, "Correct it, then clear the run by hand.")
+    assert row["why"].endswith("is not usable: see the log of the dag processor for the file of the Dag")
+    Interventions(client).reset("orders", "run")
+    (row,) = board.sections()["sections"]["attention"]
+    assert row["was_reset"] is True
+    assert row["why"].endswith("; its attempts were reset since")

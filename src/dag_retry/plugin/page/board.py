@@ -12,7 +12,7 @@ from airflow.models.log import Log
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from dag_retry._reasons import reason_of
+from dag_retry._reasons import reason_of, reason_of_run
 from dag_retry._redis.health import Health
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
@@ -208,7 +208,8 @@ def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int, *, overd
     # Each clear moves `queued_at`.
     queued_at = airflow["queued_at"] if airflow and airflow["state"] == "queued" else now
     row["still_queued"] = record.status is Status.RETRYING and queued_at <= now - STILL_QUEUED // _MS
-    row["why"] = reason_of(record.reason).text
+    row["why"], row["remedy"] = reason_of_run(record)
+    row["was_reset"] = record.was_reset
     row["handled"] = _handled(record, airflow)
     return row
 
