@@ -56,8 +56,9 @@ class WayToAirflow:
                 check_supervisor(SWEEPER_DAG)
             else:
                 raise ConfigError(
-                    "`dag-retry sweep` needs a login for Airflow's REST API, and none is set: set [dag_retry] api_url, "
-                    f"and {LOGIN}. Without a login a Dag is the sweeper: put a file with `{DAG_FILE}` among your Dags"
+                    "`dag-retry sweep` needs a login for Airflow's REST API, and none is set: in [dag_retry] set "
+                    f"api_url, and for the login {LOGIN}. Without a login a Dag is the sweeper: put a file with "
+                    f"`{DAG_FILE}` among your Dags"
                 )
         except (ApiError, ConfigError) as fault:
             if self._begun or self._of_dag or isinstance(fault, ApiError):
