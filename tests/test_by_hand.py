@@ -52,3 +52,10 @@ def test_a_line_of_our_route_is_ours_even_if_nobody_confirmed_the_claim() -> Non
     clears = [Clear(10_250, "retry", ours=True), Clear(14_000, "editor"), Clear(20_000, "retry", ours=True)]
 
     assert by_hand(clears, [WON, CLEARED]) == [Clear(14_000, "editor")]
+
+
+def test_a_clear_by_the_command_line_is_told_by_its_event() -> None:
+    """The event names the person, and the audit log the login: one act is not shown as two people's."""
+    clears = [Clear(20_000, "editor"), Clear(30_900, "admin"), Clear(40_000, "editor")]
+
+    assert by_hand(clears, [event("retried", 31_000, "by_hand")]) == [Clear(20_000, "editor"), Clear(40_000, "editor")]

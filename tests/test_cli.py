@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -29,7 +30,9 @@ from dag_retry._redis.keys import Keys
 from dag_retry._redis.overview import Overview
 from dag_retry.cli import airflow_commands, main
 from dag_retry.cli.main import VERBS
+from dag_retry.cli.output import at
 from dag_retry.cli.verbs.dashboards import FILES
+from dag_retry.sweeper.advice import DAG_FILE, OF_DAG
 from tests.servers import free_port, until
 from tests.stub_api import StubApi, before
 
@@ -171,8 +174,10 @@ class TestHealth:
 
     def test_no_sweeper_has_ever_run(self, run: Any, ask: Any, counter: AttemptCounter) -> None:
         wait(counter)
-        first = run("list")[1].splitlines()[0]
-        assert first.startswith("No sweeper has ever run, and 1 run waits for one: start dag-retry sweep, or")
+        said = " ".join(run("list")[1].split())
+        assert said.startswith("No sweeper has ever run, and 1 run waits for one: put a file with `from dag_retry.swe")
+        assert "`dag-retry sweep` needs a login: api_username and" in said
+        assert "unpause" not in said
         health = ask("list")["health"]
         assert (health["missing"], health["heartbeat"], health["waiting"]) == (True, None, 1)
 
@@ -181,6 +186,21 @@ class TestHealth:
             wait(counter, run_id)
         beat(client, ago=420)
         assert run("list")[1].startswith("No sweeper has run for 7 min, and 2 runs wait for one: ")
+
+    def test_no_sweeper_and_a_login(self, run: Any, counter: AttemptCounter, stub: StubApi) -> None:
+        wait(counter)
+        assert "1 run waits for one: start `dag-retry sweep`.\n" in run("list")[1]
+
+    def test_the_sweepers_dag_has_stopped(
+        self, run: Any, counter: AttemptCounter, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wait(counter)
+        beat(client, ago=420, holder=f"{OF_DAG}host:1")
+        said = run("list")[1]
+        assert "for one: unpause the Dag `dag_retry_sweeper`, or see in the log of its task why it fails." in said
+        assert "dag-retry sweep" not in said
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__API_TOKEN", "t")
+        assert "or start `dag-retry sweep`." in " ".join(run("list")[1].split())
 
     def test_a_sweeper_runs(self, run: Any, ask: Any, counter: AttemptCounter, client: Any) -> None:
         wait(counter)
@@ -252,8 +272,77 @@ class TestShow:
         assert answered["record"]["status"] == "exhausted"
         assert [event["event"] for event in answered["timeline"]] == ["won", "cleared", "exhausted", *["lost"] * 3]
 
+    def test_a_person_has_no_level(self, run: Any, client: Any, counter: AttemptCounter) -> None:
+        """The record of the run keeps the level of the last claim, and so does the event of what a person did."""
+        acts = Interventions(client)
+        fail(counter, level="task", holder="host:1", delays=[timedelta(hours=1)])
+        for act in (acts.hasten, acts.reset, acts.retry, acts.cancel):
+            assert act("daily_load", "run", holder="root@vm")
+        for verb in (["show", "daily_load", "run"], ["events"]):
+            shown = run(*verb)[1]
+            assert "task host:1" in shown
+            assert shown.count("root@vm") == 4
+            assert "task root@vm" not in shown
+
+    def test_a_delay(self, run: Any, counter: AttemptCounter, client: Any) -> None:
+        wait(counter)
+        record = counter.read("daily_load", "run")
+        assert record
+        shown = run("show", "daily_load", "run")[1]
+        assert re.search(
+            rf"why +its delay is over at {at(record.due_at)[:-4]} UTC; a sweeper clears it then *\n", shown
+        )
+        # Nobody clears it, and the same line as that of `list` says so.
+        assert shown.startswith("No sweeper has ever run, and 1 run waits for one: put a file with ")
+        Interventions(client).hasten("daily_load", "run")
+        assert re.search(r"why +its delay is over; a sweeper clears it *\n", run("show", "daily_load", "run")[1])
+        beat(client)
+        assert "No sweeper" not in run("show", "daily_load", "run")[1]
+
+    def test_a_claim(self, run: Any, client: Any, counter: AttemptCounter) -> None:
+        fail(counter)
+        assert re.search(r"why +its callback clears it *\n", run("show", "daily_load", "run")[1])
+        fail(AttemptCounter(client, lease=timedelta(milliseconds=1)), "dead")
+        until(lambda: Overview(client).sizes().overdue == 1)
+        assert re.search(r"why +its callback died; a sweeper clears it *\n", run("show", "daily_load", "dead")[1])
+
+    def test_what_to_do(self, run: Any, counter: AttemptCounter) -> None:
+        claim = fail(counter)
+        counter.postpone(claim, reason="dag_paused", pause=timedelta(minutes=1))
+        shown = run("show", "daily_load", "run")[1]
+        assert re.search(r"why +dag_paused: the Dag is paused", shown)
+        assert re.search(r"to do +Unpause the Dag\. Then a sweeper clears the run\. *\n", shown)
+
+    @pytest.mark.parametrize(
+        ("level", "error", "log"),
+        [
+            ("task", "TimeoutError", "the log of task load[3], of its last try"),
+            ("dag", "task_failure", "the log of the dag processor for the file of the Dag"),
+            # The Dag level has taken over from a task.
+            ("dag", "TimeoutError", "the log of task load[3], of its last try"),
+        ],
+    )
+    def test_which_log_says_more(
+        self, run: Any, counter: AttemptCounter, client: Any, level: Any, error: str, log: str
+    ) -> None:
+        failed_try = FailedTry("load", 3, "0199", error)
+        counter.claim(
+            "daily_load", "run", generation=0, max_attempts=1, failed_try=failed_try, level=level, skip="config"
+        )
+        shown = run("show", "daily_load", "run")[1]
+        assert f"config: a setting or the retry policy is not usable: see {log}" in shown
+        assert "Correct it, then clear the run by hand." in shown
+
+    def test_the_log_of_the_sweeper(self, run: Any, counter: AttemptCounter) -> None:
+        counter.postpone(fail(counter, level="sweeper"), reason="config", pause=timedelta(minutes=1))
+        shown = run("show", "daily_load", "run")[1]
+        assert "is not usable: see the log of the sweeper" in shown
+        assert "Correct it. Then a sweeper clears the runs that wait." in shown
+
     def test_of_none(self, run: Any, ask: Any, client: Any) -> None:
-        assert run("show", "daily_load", "none")[0] == 1
+        said = "daily_load none: never failed, or long ago, or the ids are misspelt: see dag-retry list recent\n"
+        for verb in ("show", "retry", "reset"):
+            assert run(verb, "daily_load", "none") == (1, said, "")
         assert ask("show", "daily_load", "none") == {"record": None, "timeline": []}
 
 
@@ -346,6 +435,10 @@ class TestRetry:
         assert stub.clears == 0
         assert "@" in Overview(client).events(limit=1)[0].holder
 
+    def test_a_waiting_run_where_no_login_is_set(self, run: Any, counter: AttemptCounter) -> None:
+        wait(counter)
+        assert run("retry", "daily_load", "run") == (0, "daily_load run: due now, for a sweeper\n", "")
+
     def test_an_ended_one_is_cleared(self, ask: Any, counter: AttemptCounter, stub: StubApi) -> None:
         exhaust(counter)
         answered = ask("retry", "daily_load", "run")
@@ -426,6 +519,27 @@ class TestRetry:
         assert [event["event"] for _, event in client.xrange(KEYS.events())].count("retried") == (status == 500)
 
 
+@pytest.mark.parametrize("options", [["--once"], []])
+def test_a_sweeper_that_has_no_login(run: Any, client: Any, counter: AttemptCounter, options: list[str]) -> None:
+    """Airflow's own ``[api] base_url`` may be set or not: what lacks is a login."""
+    wait(counter)
+    code, _, errors = run("sweep", *options)
+    assert code == 2
+    assert "needs a login for Airflow's REST API, and none is set: in [dag_retry] set api_url" in errors
+    assert f"Without a login a Dag is the sweeper: put a file with `{DAG_FILE}` among your Dags" in errors
+    # What does not begin is no sweeper.
+    assert Overview(client).heartbeat() is None
+    assert run("list")[1].startswith("No sweeper has ever run, ")
+
+
+def test_the_file_of_the_sweepers_dag() -> None:
+    """Airflow reads only files in which these words stand (``test_facts.py``)."""
+    assert "airflow" in DAG_FILE.lower()
+    made: dict[str, Any] = {}
+    exec(DAG_FILE, made)
+    assert made["dag"].dag_id == "dag_retry_sweeper"
+
+
 def test_the_sweeper_masks_secrets(
     redis_url: str, counter: AttemptCounter, stub: StubApi, tmp_path: Path, client: Any
 ) -> None:
@@ -452,13 +566,29 @@ def test_the_sweeper_masks_secrets(
 
 
 class TestResetAndCancel:
-    def test_reset(self, run: Any, counter: AttemptCounter) -> None:
-        exhaust(counter)
-        assert run("reset", "daily_load", "run") == (0, "daily_load run: its attempts are counted anew\n", "")
-        record = counter.read("daily_load", "run")
+    @pytest.mark.parametrize("run_id", ["run", "it's"])
+    def test_reset_of_a_run_that_gave_up(self, run: Any, counter: AttemptCounter, run_id: str) -> None:
+        exhaust(counter, run_id)
+        code, said, _ = run("reset", "daily_load", run_id)
+        assert code == 0
+        assert said.startswith(f"daily_load {run_id}: its attempts are counted anew; the run stays failed. Clear it: ")
+        assert shlex.split(said.partition("Clear it: ")[2]) == ["dag-retry", "retry", "daily_load", run_id]
+        record = counter.read("daily_load", run_id)
         assert record
         assert record.attempt == 0
-        assert run("reset", "daily_load", "none")[0] == 1
+        assert re.search(r"exhausted, reset +daily_load .* 0/1 ", run("list")[1])
+        shown = run("show", "daily_load", run_id)[1]
+        assert "max_attempts: every attempt of the budget failed; its attempts were reset since" in shown
+
+    @pytest.mark.parametrize("begin", [wait, fail, lambda counter: counter.confirm(fail(counter))])
+    def test_reset_of_a_run_that_is_retried(self, run: Any, counter: AttemptCounter, begin: Any) -> None:
+        begin(counter)
+        assert run("reset", "daily_load", "run") == (0, "daily_load run: its attempts are counted anew\n", "")
+
+    @pytest.mark.parametrize("reason", ["settled_by_hand", "run_succeeded", "cancelled"])
+    def test_reset_of_a_run_that_need_not_have_failed(self, run: Any, counter: AttemptCounter, reason: str) -> None:
+        counter.acknowledge(fail(counter, skip=reason))
+        assert run("reset", "daily_load", "run") == (0, "daily_load run: its attempts are counted anew\n", "")
 
     def test_cancel(self, ask: Any, run: Any, counter: AttemptCounter) -> None:
         wait(counter)
@@ -467,7 +597,14 @@ class TestResetAndCancel:
         assert record
         assert (record.status, record.reason) == (Status.SKIPPED, "cancelled")
         # The failure may be still to come.
-        assert run("cancel", "daily_load", "none")[0] == 0
+        code, said, _ = run("cancel", "daily_load", "none")
+        assert (
+            code,
+            "not retried, should it fail. Until now it never failed, or long ago, or the ids are" in said,
+        ) == (
+            0,
+            True,
+        )
         exhaust(counter, "ended")
         code, printed, _ = run("cancel", "daily_load", "ended")
         assert (code, "there is no clear to come" in printed) == (1, True)

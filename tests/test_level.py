@@ -217,7 +217,16 @@ class TestUnknownTry:
         assert caplog.text.count("This callback leaves the failure to the Dag level") == 2
         assert stub.seen == []
 
-    def test_or_to_a_sweeper(self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture) -> None:
+    def test_or_to_a_person_where_no_sweeper_would_retry_the_run(
+        self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        call({"dag": pipeline(**make().dag_args()), "run_id": "run", "reason": "task_failure"})
+        assert "so nothing was claimed. Clear the run by hand. With [dag_retry] max_attempts (AIRFLOW__" in caplog.text
+
+    def test_or_to_a_sweeper(
+        self, make: Any, stub: StubApi, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__DAG_RETRY__MAX_ATTEMPTS", "5")
         dag = pipeline(**make().dag_args(level="task"))
         call(self.without_run(failed(dag, "needed")))
         dag = pipeline(**make().dag_args())

@@ -6,7 +6,8 @@ import inspect
 import re
 import sys
 from datetime import timedelta
-from types import SimpleNamespace
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +50,17 @@ class TestDelays:
 
     def test_max_delay(self) -> None:
         assert delays(delay=5 * S, backoff=2, max_delay=12 * S) == [5, 10, 12, 12]
+
+    def test_max_delay_without_a_delay(self, put: Any) -> None:
+        refused: list[Any] = [{"max_delay": HOUR}, {"max_delay": HOUR, "jitter": S}]
+        for options in refused:
+            with pytest.raises(ConfigError, match=r"max_delay is 1:00:00, and there is no delay.*: set delay too"):
+                DagRetry(**options)
+        # One of the deployment is for the Dags that have a delay.
+        put(max_delay="60")
+        assert DagRetry()
+        put(delay="300, 900")
+        assert delays(max_delay=10 * S) == [10, 10, 10, 10]
 
     def test_a_list_whose_last_one_holds(self) -> None:
         assert delays(delay=[5 * S, 9 * S], max_delay=7 * S) == [5, 7, 7, 7]
@@ -165,19 +177,43 @@ class TestConditions:
 
     @pytest.mark.parametrize(
         "kinds",
-        ["TimeOutError", "no_such_package.Error", "requests.exceptions.NoSuchError", "os.path", 3, int, "a b.C", ""],
+        ["TimeOutError", "no_such_package.Error", "print", "a b.C", ".C", 3, int, "", [TimeoutError, "TimeOutError"]],
     )
     def test_unknown_names(self, kinds: Any) -> None:
-        import requests.exceptions  # noqa: F401 (a module that is there is looked into)
-
         with pytest.raises(ConfigError, match="retry_on has .* which is no exception"):
             DagRetry(retry_on=kinds)
 
-    def test_a_name_that_turns_out_to_be_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # Its module is not imported for the Dag file's sake.
-        monkeypatch.delitem(sys.modules, "wsgiref.util", raising=False)
-        with pytest.raises(ConfigError, match=r"'wsgiref.util.NoSuchError' can't be imported"):
-            skip(failed_with(KeyError()), retry_on="wsgiref.util.NoSuchError")
+    @pytest.mark.parametrize("imported", [True, False])
+    @pytest.mark.parametrize("option", ["retry_on", "give_up_on"])
+    def test_a_name_is_looked_up_at_the_failure_of_a_task(
+        self, monkeypatch: pytest.MonkeyPatch, imported: bool, option: str
+    ) -> None:
+        """And not before, in no process: else one that has imported the module would refuse what another takes."""
+        name = "wsgiref.util.NoSuchError"
+        if imported:
+            import_module("wsgiref.util")
+        else:
+            monkeypatch.delitem(sys.modules, "wsgiref.util", raising=False)
+        options: Any = {option: name}
+        assert DagRetry(**options)
+        said = f"{option} has '{name}', and there is no such exception \\(.*NoSuchError.*\\): correct the name"
+        with pytest.raises(ConfigError, match=said):
+            skip(failed_with(KeyError()), **options)
+        # Also where another name decides alone.
+        with pytest.raises(ConfigError, match=said):
+            skip(failed_with(KeyError()), **{option: [KeyError, name]})
+
+    def test_a_name_of_something_else(self) -> None:
+        assert DagRetry(retry_on="os.path.join")
+        with pytest.raises(ConfigError, match=r"retry_on has 'os.path.join', which is no exception"):
+            skip(failed_with(KeyError()), retry_on="os.path.join")
+
+    def test_a_module_without_a_spec(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Such is ``__main__``, where a Dag file is run as a program."""
+        module: Any = ModuleType("made_by_hand")
+        module.Ours = Ours
+        monkeypatch.setitem(sys.modules, "made_by_hand", module)
+        assert skip(failed_with(Ours()), retry_on="made_by_hand.Ours") == ""
 
     def test_the_dag_level_knows_no_exception(self) -> None:
         assert skip(dag_failed(), retry_on=KeyError) == ""

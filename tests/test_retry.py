@@ -479,6 +479,33 @@ class TestRedisAway:
         assert "run 'run' of Dag 'daily_load' failed and was NOT retried, nothing was cleared" in caplog.text
         assert "s3cret" not in caplog.text
 
+    def test_a_sweeper_retries_the_run_later(
+        self, retry: DagRetry, deploy: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """If the section has what a sweeper needs for that (``test_sweeper.py``)."""
+        deploy(redis=self.url(), max_attempts=5)
+        with pytest.raises(CounterError):
+            retry.on_failure(task_failed())
+        assert "A sweeper retries the run some minutes after Redis works again." in caplog.text
+        assert "by hand" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("options", "lacks"),
+        [
+            ({}, "[dag_retry] max_attempts (AIRFLOW__DAG_RETRY__MAX_ATTEMPTS)"),
+            ({"max_attempts": 5, "api_url": None}, "a login for Airflow's API"),
+        ],
+    )
+    def test_nobody_retries_the_run_later(
+        self, retry: DagRetry, deploy: Any, caplog: pytest.LogCaptureFixture, options: Any, lacks: str
+    ) -> None:
+        deploy(redis=self.url(), **options)
+        with pytest.raises(CounterError):
+            retry.on_failure(task_failed())
+        assert (
+            f"Fix the cause, then clear the run by hand. With {lacks} set, a sweeper retries such a run." in caplog.text
+        )
+
     def test_ids_that_look_like_a_format(self, retry: DagRetry, deploy: Any, caplog: pytest.LogCaptureFixture) -> None:
         deploy(redis=self.url())
         context = task_failed() | {"dag_run": dag_run(run_id="100 %s %d %(x)s {0}")}
@@ -504,6 +531,7 @@ class TestRedisAway:
             retry.on_failure(task_failed())
         assert stub.seen == []
         assert "NOT retried" in caplog.text
+        assert caplog.messages[-1].endswith("Fix the cause, then clear the run by hand.")
 
     def test_wrong_password(
         self, retry: DagRetry, redis_url: str, deploy: Any, caplog: pytest.LogCaptureFixture

@@ -142,8 +142,7 @@ class TestSkip:
             make(**options).on_failure(context)
         assert stub.clears == 0
         assert statuses(told) == [("skipped", "config")]
-        assert "Correct it." in caplog.text
-        assert "clear by hand one that was skipped" in caplog.text
+        assert "not usable. Correct it, then clear the run by hand." in caplog.text
 
 
 class TestOverrides:

@@ -12,9 +12,10 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from dag_retry import ApiUnanswered, ApiUnusable, AttemptCounter, FailedTry, RunRecord
+from dag_retry import ApiUnanswered, ApiUnusable, AttemptCounter, ConfigError, FailedTry, RunRecord
 from dag_retry._airflow.deadline import Deadline
 from dag_retry._airflow.session import Airflow
+from dag_retry._callback.holder import process_name
 from dag_retry._redis.overview import Overview
 from dag_retry.sweeper.sweeper import Sweeper
 
@@ -105,3 +106,21 @@ def test_nothing_is_cleared_while_the_way_is_broken(
 def test_a_dag_that_airflow_does_not_know_is_an_answer(sweeper: Sweeper, supervisor: Supervisor) -> None:
     supervisor.refused[None] = 404
     sweeper.way.check()
+
+
+def test_its_heartbeat_names_the_dag(sweeper: Sweeper, client: Any) -> None:
+    """So that a person is told to unpause this Dag, where it has stopped."""
+    sweeper.way.check()
+    heartbeat = Overview(client).heartbeat()
+    assert heartbeat
+    assert heartbeat.holder == f"Dag dag_retry_sweeper, {process_name()}"
+
+
+def test_a_setting_that_is_wrong_is_a_fault_of_the_dag(sweeper: Sweeper, client: Any, deploy: Any) -> None:
+    """The Dag runs again in a minute, so it is a sweeper, though none that can begin."""
+    deploy(api_username="retry")
+    with pytest.raises(ConfigError):
+        sweeper.way.check()
+    heartbeat = Overview(client).heartbeat()
+    assert heartbeat
+    assert heartbeat.fault == "config"

@@ -643,6 +643,23 @@ class TestHeartbeat:
         new().way.check()
         assert heartbeat(client)[4:7] == ("", "", 0)
 
+    def test_a_setting_that_turns_wrong_is_a_fault_of_a_sweeper_that_runs(
+        self, new: Any, client: Any, deploy: Any
+    ) -> None:
+        deploy(api_token="of another kind")
+        with pytest.raises(ConfigError, match="keep one"):
+            new().way.check()
+        assert Overview(client).heartbeat() is None
+        deploy(api_token=None)
+        made = new()
+        made.way.check()
+        deploy(api_token="of another kind")
+        for running in (made, new(begun=True)):
+            client.hset("{dag-retry}:v1:sweeper", "fault", "")
+            with pytest.raises(ConfigError, match="keep one"):
+                running.way.check()
+            assert heartbeat(client).fault == "config"
+
     def test_is_not_written_at_each_run(self, new: Any, client: Any) -> None:
         made = new()
         made.way.check()
@@ -685,5 +702,5 @@ class TestMade:
 
     def test_no_credentials(self, deploy: Any) -> None:
         deploy(api_username=None, api_password=None)
-        with pytest.raises(ConfigError, match="no credentials"), sweeper():
+        with pytest.raises(ConfigError, match="`dag-retry sweep` needs a login"), sweeper():
             pass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from dag_retry._types import RunRecord
 
 
 class Reason(NamedTuple):
@@ -56,10 +59,7 @@ REASONS = {
     "reason_not_retryable": Reason("reasons does not name Airflow's reason"),
     "retry_if": Reason("retry_if returned false"),
     "disabled": Reason("enabled is false for this run"),
-    "config": Reason(
-        "a setting or the retry policy is not usable: see the log",
-        "Correct it. A sweeper then clears a run that waits; clear by hand one that was skipped.",
-    ),
+    "config": Reason("a setting or the retry policy is not usable", f"Correct it. {_GOES_ON}"),
     "settled_by_hand": Reason("a person has set the state of the run, or of the failed task"),
     "run_succeeded": Reason("the run succeeded, although a task of it failed"),
     "backfill_ended": Reason(
@@ -140,11 +140,14 @@ SETTLED = frozenset({"settled_by_hand", "run_succeeded"})
 """A run that is skipped for one of these needs no human."""
 
 
-def reason_of(code: str) -> Reason:
+def reason_of(code: str, *, skipped: bool = False) -> Reason:
     """Return what a reason code means.
 
     :param code: the code; another version may have written one that is not known here.
+    :param skipped: whether the run is skipped for this reason, so that no sweeper clears it.
     """
+    if skipped and code == "config":
+        return Reason(REASONS[code].text, "Correct it, then clear the run by hand.")
     if code in REASONS:
         return REASONS[code]
     if code.startswith("http_5"):
@@ -155,3 +158,27 @@ def reason_of(code: str) -> Reason:
     if code.startswith("already_"):
         return Reason(f"this generation is {code.removeprefix('already_')} already")
     return Reason(code.replace("_", " "))
+
+
+def reason_of_run(record: RunRecord) -> Reason:
+    """Return why a run stands as it does, which log says more, and what a person can do about this run.
+
+    :param record: the record of the run.
+    """
+    text, remedy = reason_of(record.reason, skipped=record.status == "skipped")
+    if record.reason == "config":
+        text = f"{text}: see {_log_of(record)}"
+    if record.was_reset and record.status in ("exhausted", "blocked", "skipped"):
+        text = "; ".join(filter(None, (text, "its attempts were reset since")))
+    return Reason(text, remedy)
+
+
+def _log_of(record: RunRecord) -> str:
+    """Return which log tells of the last failure of a run."""
+    if record.level == "sweeper":
+        return "the log of the sweeper"
+    task_id, map_index, _, error = record.failed_try
+    # A callback of the Dag knows no exception. If it takes over from a task, the exception of the task stays.
+    if not task_id or (record.level == "dag" and error in ("", "task_failure", "timed_out", "all_tasks_deadlocked")):
+        return "the log of the dag processor for the file of the Dag"
+    return f"the log of task {task_id}{f'[{map_index}]' if map_index >= 0 else ''}, of its last try"

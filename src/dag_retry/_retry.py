@@ -49,7 +49,7 @@ class DagRetry:
     :param delay: how long to wait before each attempt: a ``timedelta``; a list of them, whose last one holds for all
         further attempts; or a function of the attempt (1 …). The winner does not wait: a sweeper clears the run.
     :param backoff: the factor from each delay to the next; 1 or more.
-    :param max_delay: a ``timedelta``: the longest delay, without its jitter.
+    :param max_delay: a ``timedelta``: the longest delay, without its jitter. It needs a ``delay``.
     :param jitter: a ``timedelta``: the most that is added to each delay at random.
     :param max_elapsed: a ``timedelta`` after the budget's first failure; no attempt begins later.
     :param scope: what is cleared: the whole ``run``, or the tasks that ``failed`` and those after them. While a task
@@ -57,7 +57,8 @@ class DagRetry:
     :param run_on_latest_version: whether the attempt runs with the latest version of the Dag; else Airflow's own
         settings of that name decide.
     :param retry_on: exception types, or their names (``requests.exceptions.ConnectionError``): no other exception is
-        retried. A failure without a known exception (a killed task, a time-out) meets this condition.
+        retried. A failure without a known exception (a killed task, a time-out) meets this condition. A name with a dot
+        is looked up when a task fails.
     :param give_up_on: exception types, or their names, that are not retried. ``AirflowFailException`` never is.
     :param task_ids: the tasks whose failure is retried; else all.
     :param retry_if: a function of the context; a failure is retried where it returns true.

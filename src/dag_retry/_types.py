@@ -157,6 +157,11 @@ class RunRecord(NamedTuple):
         """Whether nobody need look at the run: its clear was confirmed, or the hooks were told of its ending."""
         return self.due_at == 0
 
+    @property
+    def was_reset(self) -> bool:
+        """Whether a person has reset the attempts, and none of the new budget has begun."""
+        return self.attempt == 0 and self.generation >= 0 and not 0 <= self.base <= self.generation
+
     def untold(self, now: int) -> bool:
         """Return whether nobody has told the hooks of the run's ending, although it was time to.
 

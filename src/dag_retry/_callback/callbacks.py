@@ -16,7 +16,7 @@ from dag_retry._callback import deployment
 from dag_retry._callback.failure import Failure, UnknownTry
 from dag_retry._callback.holder import Holder, describe_run, process_name
 from dag_retry._callback.time_budget import LONGEST, redis_timeout, time_budget, without_redis
-from dag_retry._callback.unclaimed import leave_unknown, log_nothing, put_unclaimed
+from dag_retry._callback.unclaimed import leave_unknown, log_nothing, put_unclaimed, what_follows
 from dag_retry._callback.verdict import act
 from dag_retry._errors import ApiError, ConfigError, CounterError, DagRetryError
 from dag_retry._policy import dag_level
@@ -80,11 +80,7 @@ class Callbacks:
         budget = self._time_budget(failure.level)
         with ExitStack() as stack:
             airflow = stack.enter_context(Airflow(Deadline(without_redis(budget))))
-            with _logged(
-                "%s failed and was NOT retried, nothing was cleared: %s. Fix the cause, then clear the run by hand.",
-                run,
-                not_retried=failure.dag_id,
-            ):
+            with _logged("%s failed and was NOT retried, nothing was cleared: %s. %s", run, not_retried=failure.dag_id):
                 if failure.heartbeat_timeout and (nothing := self._restarts(failure, airflow)):
                     put_unclaimed(context, failure, nothing, policy.max_attempts)
                     log_nothing(run, nothing)
@@ -224,12 +220,14 @@ class Callbacks:
 def _logged(message: str, *arguments: str, not_retried: str | None = None) -> Iterator[None]:
     """Log an error of ours before Airflow swallows it.
 
-    :param not_retried: the Dag, if the error means that its run is not retried. This is counted too.
+    :param message: what was not done. It has places for the arguments and the error.
+    :param not_retried: the Dag, if the error means that its run is not retried. This is counted too, and the message
+        has a place for what follows.
     """
     try:
         yield
     except DagRetryError as error:
-        log.error("Dag retry: " + message, *arguments, error)
+        log.error("Dag retry: " + message, *arguments, error, *([what_follows(error)] if not_retried else []))
         if not_retried:
             sdk.count("not_retried", not_retried)
         raise

@@ -37,7 +37,7 @@ def tell_skipped(holder: Holder, reason: str) -> None:
     :param reason: why not, as a code.
     :raises CounterError: Redis did not record that the hooks were told.
     """
-    why, remedy = reason_of(reason)
+    why, remedy = reason_of(reason, skipped=True)
     log.warning("Dag retry: %s failed, and is not retried (%s): %s. %s", holder.run, reason, why, remedy)
     _tell(holder, Status.SKIPPED, reason)
 

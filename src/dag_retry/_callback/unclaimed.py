@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from dag_retry._airflow import sdk
+from dag_retry._airflow import sdk, section, settings
 from dag_retry._callback.failure import Failure, UnknownTry
 from dag_retry._callback.holder import describe_run
+from dag_retry._errors import ConfigError, CounterError, DagRetryError
 from dag_retry._policy import dag_level
 from dag_retry._policy.hooks import Context
 from dag_retry._reasons import reason_of
@@ -59,6 +60,33 @@ def leave_unknown(unknown: UnknownTry, context: Context, max_attempts: int) -> N
     else:
         log.warning(
             "Dag retry: %s failed, and Airflow does not tell this callback which try failed, so nothing was claimed. "
-            "A sweeper finds the failed run by Airflow's API, and retries it.",
+            "%s",
             run,
+            _by_a_sweeper("A sweeper finds the failed run by Airflow's API, and retries it.", "Clear the run by hand."),
         )
+
+
+def what_follows(error: DagRetryError) -> str:
+    """Return what becomes of a run whose failure could not be claimed, and what a person can do, as sentences.
+
+    :param error: why the failure was not claimed.
+    """
+    by_hand = "Fix the cause, then clear the run by hand."
+    if not isinstance(error, CounterError):
+        return by_hand
+    return _by_a_sweeper("A sweeper retries the run some minutes after Redis works again.", by_hand)
+
+
+def _by_a_sweeper(told: str, by_hand: str) -> str:
+    """Return what becomes of a run without a claim, by the settings of this process.
+
+    :param told: that a sweeper retries the run.
+    :param by_hand: that a person must. The settings by which a sweeper would retry the run are added.
+    """
+    try:
+        has = {section.named("max_attempts"): section.configured("max_attempts")}
+        has["a login for Airflow's API"] = settings.has_credentials()
+    except ConfigError:
+        return by_hand
+    lacks = " and ".join(name for name, there in has.items() if not there)
+    return f"{by_hand} With {lacks} set, a sweeper retries such a run." if lacks else told

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import builtins
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from dag_retry._airflow import section
 from dag_retry._airflow.options import REASONS
@@ -84,9 +83,11 @@ class Conditions(NamedTuple):
     def _retryable(self, exception: BaseException) -> bool:
         from airflow.sdk.exceptions import AirflowFailException
 
-        if isinstance(exception, (AirflowFailException, *map(_resolved, self.give_up_on))):
+        # All names are looked up, also where one decides alone: a wrong name is found at the first failure.
+        give_up_on, retry_on = _types("give_up_on", self.give_up_on), _types("retry_on", self.retry_on)
+        if isinstance(exception, (AirflowFailException, *give_up_on)):
             return False
-        return not self.retry_on or isinstance(exception, tuple(map(_resolved, self.retry_on)))
+        return not retry_on or isinstance(exception, retry_on)
 
     def _asked(self, context: Mapping[str, Any]) -> bool:
         assert self.retry_if  # noqa: S101
@@ -99,9 +100,7 @@ class Conditions(NamedTuple):
 def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
     kinds = section.listed(key, argument)
     for kind in kinds:
-        if isinstance(kind, str) and _may_exist(kind):
-            continue
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        if not (_may_exist(kind) if isinstance(kind, str) else _is_exception(kind)):
             raise ConfigError(
                 f"{section.named(key, argument)} has {kind!r}, which is no exception: use a class or its name, e.g. "
                 "'requests.exceptions.ConnectionError'"
@@ -110,24 +109,38 @@ def _kinds(key: str, argument: Kind | Sequence[Kind] | None) -> list[Kind]:
 
 
 def _may_exist(name: str) -> bool:
-    """Return whether an exception of this name may exist. This imports no module, so a Dag file loads nothing new."""
-    module, _, _ = name.rpartition(".")
-    if not module or module in sys.modules:
-        try:
-            _resolved(name)
-        except ConfigError:
-            return False
-        return True
-    return all(part.isidentifier() for part in name.split(".")) and find_spec(name.partition(".")[0]) is not None
+    """Return whether an exception of this name may exist. This imports no module, so a Dag file loads nothing new.
 
-
-def _resolved(kind: Kind) -> type[BaseException]:
-    if isinstance(kind, type):
-        return kind
+    No module is looked into, even if the process has imported that module. Else one process would refuse a Dag file
+    that another takes. The failure of a task looks the name up.
+    """
+    if "." not in name:
+        return _is_exception(getattr(builtins, name, None))
     try:
-        found = resolve_name(kind) if "." in kind else getattr(builtins, kind)
+        return all(map(str.isidentifier, name.split("."))) and find_spec(name.partition(".")[0]) is not None
+    except ValueError:  # A module that is imported has no spec, such as __main__.
+        return True
+
+
+def _is_exception(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseException)
+
+
+def _types(key: str, kinds: Sequence[Kind]) -> tuple[type[BaseException], ...]:
+    """Return the exceptions that a condition names.
+
+    :param key: the parameter that names them.
+    :param kinds: types or names.
+    :raises ConfigError: there is no exception of such a name.
+    """
+    return tuple(kind if isinstance(kind, type) else _resolved(key, kind) for kind in kinds)
+
+
+def _resolved(key: str, name: str) -> type[BaseException]:
+    try:
+        found = resolve_name(name) if "." in name else getattr(builtins, name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{kind!r} can't be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, BaseException)):
-        raise ConfigError(f"{kind!r} is no exception")
-    return found
+        raise ConfigError(f"{key} has {name!r}, and there is no such exception ({error}): correct the name") from error
+    if not _is_exception(found):
+        raise ConfigError(f"{key} has {name!r}, which is no exception: correct the name")
+    return cast(type[BaseException], found)

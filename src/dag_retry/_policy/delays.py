@@ -47,6 +47,8 @@ class Delays(NamedTuple):
         )
         if found.backoff > 1 and not isinstance(found.delay, timedelta):
             raise ConfigError(f"backoff is {found.backoff:g}, and it needs a delay: set delay to a single timedelta")
+        if max_delay is not None and found.delay is None:
+            raise ConfigError(f"max_delay is {max_delay}, and there is no delay that it shortens: set delay too")
         return found
 
     def may_wait(self) -> bool:

@@ -135,9 +135,18 @@ def event_row(event: Event) -> Sequence[object]:
         event.generation,
         f"{event.attempt}/{event.max_attempts}",
         event.reason,
-        " ".join(filter(None, (event.level, event.holder))),
+        who(event),
         failed_task(event.task_id, event.map_index, event.error),
     )
+
+
+def who(event: Event) -> str:
+    """Return who caused an event: a person, or a holder with its level. The event of a person has the record's level.
+
+    :param event: the event.
+    """
+    of_person = event.event in ("hastened", "retried", "reset") or event.reason == "cancelled"
+    return event.holder if of_person else f"{event.level} {event.holder}".strip()
 
 
 EVENT_HEADS = ("at", "event", "Dag", "run", "generation", "attempt", "why", "who", "failed task")

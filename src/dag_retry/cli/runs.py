@@ -8,11 +8,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from dag_retry._reasons import reason_of
+from dag_retry._reasons import SETTLED, reason_of, reason_of_run
 from dag_retry._redis.health import Health
 from dag_retry._redis.views import Unreadable
 from dag_retry._types import RunRecord, Status
-from dag_retry.cli.output import ago, cell, due, duration, failed_task, grid, status
+from dag_retry.cli.output import ago, at, cell, due, duration, failed_task, grid, status
+from dag_retry.sweeper.advice import how_to_start
+
+UNKNOWN = "never failed, or long ago, or the ids are misspelt: see dag-retry list recent"
+"""What is said of a run that has no record."""
 
 
 def head(health: Health) -> Iterator[Text]:
@@ -28,10 +32,7 @@ def head(health: Health) -> Iterator[Text]:
     if health.missing:
         last = health.heartbeat
         since = f"No sweeper has run for {duration(health.now - last.at)}" if last else "No sweeper has ever run"
-        yield _alarm(
-            f"{since}, and {_waiting(health.waiting)} for one: start dag-retry sweep, or unpause the Dag "
-            "dag_retry_sweeper."
-        )
+        yield _alarm(f"{since}, and {_waiting(health.waiting)} for one: {how_to_start(last)}")
 
 
 def table(records: Iterable[RunRecord | Unreadable], health: Health, title: str | None = None) -> Table:
@@ -67,7 +68,36 @@ def state(record: RunRecord, health: Health) -> Text:
         shown.append(", untold", "bold red")
     if _still_queued(record, health):
         shown.append(", still queued", "bold red")
+    if record.was_reset:
+        shown.append(", reset")
     return shown
+
+
+def why(record: RunRecord, now: int) -> str:
+    """Return why a run stands as it does, as a code and in words. A code that says nothing more is left out.
+
+    :param record: the record of the run.
+    :param now: Redis's time, in ms.
+    """
+    text = reason_of_run(record).text
+    if record.status is Status.WAITING and record.reason in ("claimed", "fresh_budget"):
+        if record.due_at > now:
+            return f"its delay is over at {at(record.due_at)[:-4]} UTC; a sweeper clears it then"
+        return "its delay is over; a sweeper clears it"
+    if record.status is Status.CLAIMED:
+        return "its callback clears it" if record.due_at > now else "its callback died; a sweeper clears it"
+    return f"{record.reason}: {text}" if text else record.reason
+
+
+def stays_failed(record: RunRecord) -> bool:
+    """Return whether a run has failed for good: nobody clears it but a person.
+
+    A run whose retry was cancelled may still be on its attempt, and one that a person has settled may have succeeded.
+
+    :param record: the record of the run.
+    """
+    ended = record.status in (Status.EXHAUSTED, Status.BLOCKED, Status.SKIPPED, Status.UNCLAIMED)
+    return ended and record.acknowledged and record.reason not in (*SETTLED, "cancelled")
 
 
 def of_all(health: Health) -> dict[str, Any]:

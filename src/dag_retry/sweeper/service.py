@@ -50,7 +50,7 @@ def serve(interval: timedelta) -> None:
     pause, look_at, begun = _PAUSE, 0.0, False
     while not stop.is_set():
         try:
-            with sweeper() as service:
+            with sweeper(begun=begun) as service:
                 begun = True
                 log.info("Dag retry: the sweeper looks every %g s.", interval.total_seconds())
                 while not stop.is_set():

@@ -54,6 +54,7 @@ class Sweeper:
     :param airflow: the session with Airflow's REST API. Each run has its whole deadline.
     :param grace: how long the callbacks of a run that has ended may take to come.
     :param look_back: how far the first look at Airflow's runs goes back.
+    :param begun: whether this process has swept before.
     :raises ConfigError: a hook of the section is wrong.
     """
 
@@ -64,6 +65,7 @@ class Sweeper:
         *,
         grace: timedelta = timedelta(minutes=5),
         look_back: timedelta = timedelta(days=1),
+        begun: bool = False,
     ) -> None:
         self._counter = deployment.counter(redis_client)
         self._due = deployment.due_runs(redis_client)
@@ -71,7 +73,7 @@ class Sweeper:
         self._airflow = airflow
         self._hooks = Hooks()
         self._name = process_name()
-        self.way = WayToAirflow(airflow, deployment.heartbeats(redis_client), self._name)
+        self.way = WayToAirflow(airflow, deployment.heartbeats(redis_client), self._name, begun=begun)
         """The way to Airflow."""
         self._grace = grace
         self._look_back = look_back
@@ -210,11 +212,12 @@ class Sweeper:
 
 
 @contextmanager
-def sweeper() -> Iterator[Sweeper]:
+def sweeper(*, begun: bool = False) -> Iterator[Sweeper]:
     """Make a sweeper from the settings, and check the way to Airflow. While the way is broken, nothing is taken.
 
     The sweeper's Dag needs no credentials, since its task has a supervisor.
 
+    :param begun: whether this process has swept before. A setting that is wrong is then a fault of a sweeper that runs.
     :raises ConfigError: a setting is missing or wrong, or another sweeper lives and uses another Airflow.
     :raises ApiError: the way to Airflow does not work.
     :raises CounterError: Redis failed, or a named Connection was not found.
@@ -223,6 +226,6 @@ def sweeper() -> Iterator[Sweeper]:
         Airflow(Deadline(max(_DEADLINE, section.get("api_timeout").total_seconds() + _BESIDE))) as airflow,
         closing(deployment.connect(timeout=redis_timeout(LONGEST))) as redis_client,
     ):
-        made = Sweeper(redis_client, airflow)
+        made = Sweeper(redis_client, airflow, begun=begun)
         made.way.check()
         yield made

@@ -13,6 +13,7 @@ from dag_retry._callback.waiting import SWEEPER_DAG
 from dag_retry._errors import ApiError, ApiUnanswered, ConfigError, CounterError
 from dag_retry._redis.heartbeat import Heartbeats
 from dag_retry._redis.reads import RunId
+from dag_retry.sweeper.advice import DAG_FILE, LOGIN, OF_DAG
 
 # In seconds, between two heartbeats.
 _BEAT = 5.0
@@ -27,32 +28,44 @@ class WayToAirflow:
     :param airflow: the session with Airflow's REST API.
     :param heartbeats: writes the heartbeat.
     :param holder: names this sweeper: host and process.
+    :param begun: whether this process has swept before.
     """
 
-    def __init__(self, airflow: Airflow, heartbeats: Heartbeats, holder: str) -> None:
+    def __init__(self, airflow: Airflow, heartbeats: Heartbeats, holder: str, *, begun: bool = False) -> None:
         self._airflow = airflow
         self._heartbeats = heartbeats
-        self._holder = holder
+        self._of_dag = has_supervisor()
+        self._holder = f"{OF_DAG}{holder}" if self._of_dag else holder
+        self._begun = begun
         self._address = ""
         self._beat_at = 0.0
 
     def check(self) -> None:
         """Ask Airflow something small, over a new session, and say in the heartbeat whether Airflow answers.
 
-        A process without credentials asks its supervisor. If it has no supervisor either, its setting is missing.
+        A process without credentials asks its supervisor. If it has no supervisor either, its setting is missing. A
+        command that can't begin because of a setting says nothing: it is no sweeper.
 
         :raises ConfigError: a setting is missing or wrong.
         :raises ApiError: the way does not work.
         """
         try:
-            if settings.has_credentials() or not has_supervisor():
+            if settings.has_credentials():
                 self._ask()
-            else:
+            elif self._of_dag:
                 check_supervisor(SWEEPER_DAG)
+            else:
+                raise ConfigError(
+                    "`dag-retry sweep` needs a login for Airflow's REST API, and none is set: in [dag_retry] set "
+                    f"api_url, and for the login {LOGIN}. Without a login a Dag is the sweeper: put a file with "
+                    f"`{DAG_FILE}` among your Dags"
+                )
         except (ApiError, ConfigError) as fault:
-            with suppress(CounterError):
-                self._say(fault=fault_code(fault), fault_text=str(fault))
+            if self._begun or self._of_dag or isinstance(fault, ApiError):
+                with suppress(CounterError):
+                    self._say(fault=fault_code(fault), fault_text=str(fault))
             raise
+        self._begun = True
         self._say()
 
     def beat(self) -> None:

@@ -7,6 +7,7 @@ import argparse
 from dag_retry.cli.arguments import json_argument, run_arguments
 from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
+from dag_retry.cli.runs import UNKNOWN
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
-    with connected() as (_, interventions):
-        done = interventions.cancel(args.dag_id, args.run_id, holder=operator())
-    return out.answer(args.dag_id, args.run_id, "it is not retried" if done else "there is no clear to come", done=done)
+    named = (args.dag_id, args.run_id)
+    with connected() as (overview, interventions):
+        known = overview.run(*named)
+        done = interventions.cancel(*named, holder=operator())
+    if not done:
+        return out.answer(*named, "there is no clear to come", done=False)
+    said = "it is not retried"
+    return out.answer(*named, said if known else f"{said}, should it fail. Until now it {UNKNOWN}", done=True)

@@ -1,12 +1,15 @@
-"""Reset the attempts of a run: it has a fresh budget, however many attempts it has used."""
+"""Reset the attempts of a run: it has a fresh budget, however many attempts it has used. Nothing is cleared."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 
+from dag_retry._types import RunRecord
 from dag_retry.cli.arguments import json_argument, run_arguments
 from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
+from dag_retry.cli.runs import UNKNOWN, stays_failed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the verb, and return the exit code."""
-    with connected() as (_, interventions):
-        done = interventions.reset(args.dag_id, args.run_id, holder=operator())
-    return out.answer(
-        args.dag_id, args.run_id, "its attempts are counted anew" if done else "never failed, or long ago", done=done
-    )
+    named = (args.dag_id, args.run_id)
+    with connected() as (overview, interventions):
+        record = overview.run(*named)
+        done = interventions.reset(*named, holder=operator())
+    if not done:
+        return out.answer(*named, UNKNOWN, done=False)
+    said = "its attempts are counted anew"
+    if isinstance(record, RunRecord) and stays_failed(record):
+        said += f"; the run stays failed. Clear it: {shlex.join(('dag-retry', 'retry', *named))}"
+    return out.answer(*named, said, done=True)

@@ -14,6 +14,7 @@ from dag_retry._types import RunRecord, Status
 from dag_retry.cli.arguments import json_argument, run_arguments
 from dag_retry.cli.connection import connected, operator
 from dag_retry.cli.output import Output
+from dag_retry.cli.runs import UNKNOWN
 
 _SECONDS = 30.0
 
@@ -62,7 +63,7 @@ def _in_hand(record: RunRecord | Unreadable | None, now: int) -> str:
     :param now: Redis's time, in ms.
     """
     if record is None:
-        return "never failed, or long ago"
+        return UNKNOWN
     if isinstance(record, Unreadable):
         return f"unreadable: {record.why}"
     # Nobody holds a claim whose lease is over.
@@ -92,13 +93,16 @@ def _call_sweeper(now: int) -> str:
 
     :param now: Redis's time, in ms.
     """
-    from dag_retry._airflow.api import AirflowApi
-
     at = datetime.fromtimestamp(now / 1000, tz=timezone.utc)
     try:
+        if not settings.has_credentials():
+            return "a sweeper"
+        from dag_retry._airflow.api import AirflowApi
+
         with AirflowApi(settings.api(), Deadline(_SECONDS)) as api:
             if api.trigger(SWEEPER_DAG, f"hastened__{at.isoformat()}", at):
                 return f"the Dag {SWEEPER_DAG}"
     except DagRetryError as error:
         print(f"dag-retry: the Dag {SWEEPER_DAG} was not called: {error}")
+        return "a sweeper"
     return "dag-retry sweep"

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from dag_retry._reasons import reason_of
+from dag_retry._reasons import reason_of_run
 from dag_retry._redis.views import Event, Unreadable
 from dag_retry.cli.arguments import json_argument, run_arguments
 from dag_retry.cli.connection import connected
-from dag_retry.cli.output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status
-from dag_retry.cli.runs import data, state
+from dag_retry.cli.output import Output, ago, at, cell, due, duration, failed_task, grid, printable, status, who
+from dag_retry.cli.runs import UNKNOWN, data, head, state, why
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     now = health.now
     named = f"{args.dag_id} {args.run_id}"
     if record is None:
-        out.show({"record": None, "timeline": timeline}, cell(f"{named}: never failed, or long ago"))
+        out.show({"record": None, "timeline": timeline}, cell(f"{named}: {UNKNOWN}"))
         return 1
     heads = ("at", "after", "event", "generation", "attempt", "why", "who", "failed task")
     told = grid(*heads, rows=_rows(timeline))
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         return 0
     facts = {
         "status": state(record, health),
-        "why": cell(": ".join(filter(None, (record.reason, reason_of(record.reason).text)))),
+        "why": cell(why(record, now)),
+        **({"to do": cell(remedy)} if (remedy := reason_of_run(record).remedy) else {}),
         "attempt": cell(f"{record.attempt} of {record.max_attempts}, generation {record.generation}"),
         "failed": cell(failed_task(record.failed_try.task_id, record.failed_try.map_index, record.failed_try.error)),
         "lost": cell(f"{record.lost} callbacks since the last claim"),
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     }
     out.show(
         {"record": data(record, health), "timeline": timeline},
+        *head(health),
         cell(printable(named), "bold"),
         grid("", "", rows=facts.items()),
         "",
@@ -72,7 +74,7 @@ def _rows(timeline: Iterable[Event]) -> Iterator[tuple[object, ...]]:
                 event.generation,
                 f"{event.attempt}/{event.max_attempts}",
                 event.reason,
-                f"{event.level} {event.holder}".strip(),
+                who(event),
                 failed_task(event.task_id, event.map_index, event.error),
             )
             before = event.at

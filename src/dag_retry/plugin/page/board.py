@@ -12,7 +12,7 @@ from airflow.models.log import Log
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from dag_retry._reasons import reason_of
+from dag_retry._reasons import reason_of, reason_of_run
 from dag_retry._redis.health import Health
 from dag_retry._redis.overview import Overview
 from dag_retry._redis.views import Event, Page, Unreadable
@@ -20,6 +20,7 @@ from dag_retry._types import RunRecord, Status
 from dag_retry.plugin.clear.our_clears import OUR_CLEAR
 from dag_retry.plugin.page.access import Access
 from dag_retry.plugin.page.by_hand import Clear, by_hand
+from dag_retry.sweeper.advice import how_to_start
 
 OVERDUE = timedelta(minutes=1)
 """How late a retry may be before the page calls it overdue. A sweeper looks every second, or every minute as a Dag."""
@@ -146,7 +147,8 @@ class Board:
             text = broken.fault_text if self._access.sees_configuration else ""
             alarms.append({"what": "broken", "at": broken.fault_at, "why": why, "remedy": remedy, "text": text})
         if health.missing:
-            alarms.append({"what": "missing", "at": health.heartbeat.at if health.heartbeat else 0})
+            last = health.heartbeat
+            alarms.append({"what": "missing", "at": last.at if last else 0, "remedy": how_to_start(last)})
         return [alarm | {"waiting": health.waiting} for alarm in alarms]
 
     def _rows(
@@ -197,7 +199,7 @@ class Board:
 def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int, *, overdue: bool) -> Row:
     if isinstance(record, Unreadable):
         row: Row = {"dag_id": record.dag_id, "run_id": record.run_id, "status": "unreadable", "why": record.why}
-        return row | {"airflow": airflow}
+        return row | {"airflow": airflow, "handled": ""}
     row = record._asdict()
     row |= record.failed_try._asdict() | {"clear_options": sorted(record.clear_options), "airflow": airflow}
     del row["failed_try"]
@@ -206,5 +208,21 @@ def _row(record: RunRecord | Unreadable, airflow: Row | None, now: int, *, overd
     # Each clear moves `queued_at`.
     queued_at = airflow["queued_at"] if airflow and airflow["state"] == "queued" else now
     row["still_queued"] = record.status is Status.RETRYING and queued_at <= now - STILL_QUEUED // _MS
-    row["why"] = reason_of(record.reason).text
+    row["why"], row["remedy"] = reason_of_run(record)
+    row["was_reset"] = record.was_reset
+    row["handled"] = _handled(record, airflow)
     return row
+
+
+def _handled(record: RunRecord, airflow: Row | None) -> str:
+    """Return what a person has done about a run since it ended, so that it needs nobody else; empty if nothing.
+
+    A run that is failed now needs a human, whatever was done. Its generation may be the least that it can be, where a
+    sweeper claimed the failure or found it. So a larger ``clear_number`` alone tells of no clear by hand.
+    """
+    if airflow is None or record.status.value not in _HELD["attention"] or airflow["state"] == "failed":
+        return ""
+    if airflow["state"] == "success":
+        return "succeeded since"
+    cleared = 0 <= record.generation < airflow["clear_number"]
+    return f"cleared by hand, {airflow['state']}" if cleared else ""

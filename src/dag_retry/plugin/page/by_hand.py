@@ -10,6 +10,8 @@ from dag_retry._redis.views import Event
 
 # In ms. Redis's clock and the database's may differ by so much.
 _SKEW = timedelta(seconds=5) // timedelta(milliseconds=1)
+# In ms. The command line clears, and then writes its event. Airflow has so long for the clear.
+_CLEAR = timedelta(seconds=30) // timedelta(milliseconds=1)
 
 
 class Clear(NamedTuple):
@@ -26,10 +28,11 @@ class Clear(NamedTuple):
 
 
 def by_hand(clears: Iterable[Clear], events: Iterable[Event]) -> list[Clear]:
-    """Return the clears that were not ours, the oldest first.
+    """Return the clears that were not ours and that no event tells of, the oldest first.
 
-    Each claim that was confirmed has one clear of ours: the one nearest to its confirmation. A person may clear the
-    run a second later, after it has failed again. Before the clear, the claim may have waited for an hour.
+    The event ``retried`` names the person who cleared by the command line, and the audit log names its login. Each
+    claim that was confirmed has one clear of ours: the one nearest to its confirmation. A person may clear the run a
+    second later, after it has failed again. Before the clear, the claim may have waited for an hour.
 
     :param clears: the clears of the run that the audit log holds.
     :param events: the timeline of the run.
@@ -40,8 +43,14 @@ def by_hand(clears: Iterable[Clear], events: Iterable[Event]) -> list[Clear]:
         if event.event in ("won", "taken_over"):
             claimed = event.at
         elif event.event == "cleared" and event.reason == "cleared":
-            at = event.at
-            around = [clear for clear in left if claimed - _SKEW <= clear.at <= at + _SKEW]
-            if around:
-                left.remove(min(around, key=lambda clear: abs(clear.at - at)))
+            _take_nearest(left, claimed, event.at)
+        elif event.event == "retried":
+            _take_nearest(left, event.at - _CLEAR, event.at)
     return [clear for clear in left if not clear.ours]
+
+
+def _take_nearest(clears: list[Clear], since: int, at: int) -> None:
+    """Take out of the list the clear that is nearest to a time, and not before another time."""
+    around = [clear for clear in clears if since - _SKEW <= clear.at <= at + _SKEW]
+    if around:
+        clears.remove(min(around, key=lambda clear: abs(clear.at - at)))

@@ -30,9 +30,9 @@ const ACTIONS = {
   reset: {
     text: "Reset",
     of: (row) => row.status === "retrying" || NEEDS_HUMAN.includes(row.status),
-    about: "The attempts of the run are counted anew, from 0. Nothing is cleared now.",
+    about: "The attempts of the run are counted anew, from 0. Nothing is cleared now: a failed run stays failed until somebody clears it.",
     act: (row) => change("reset", row),
-    done: "The run has a fresh budget.",
+    done: "The attempts are counted anew. Nothing was cleared.",
   },
 };
 

@@ -5,16 +5,19 @@ import { time } from "./time.js";
 
 const waiting = (count) => (count === 1 ? "1 run waits" : `${count || "no"} runs wait`);
 
+// Code stands between backticks.
+const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
+
 const ALARMS = {
   broken: ({ at, why, text, remedy, waiting: count }) => [
     el("strong", {}, "Needs a human: the way to Airflow’s API is broken"),
     el("p", {}, "It broke ", time(at, "ago"), `: ${why}. `, el("b", {}, `${waiting(count)}. `), remedy),
     text && el("p", {}, el("code", {}, text)),
   ],
-  missing: ({ at, waiting: count }) => [
+  missing: ({ at, remedy, waiting: count }) => [
     el("strong", {}, "Needs a human: no sweeper runs"),
-    el("p", {}, ...(at ? ["The last one looked ", time(at, "ago")] : ["None has ever run"]), ", and ", el("b", {}, `${waiting(count)} for one. `),
-      "Start ", el("code", {}, "dag-retry sweep"), ", or unpause the Dag ", el("code", {}, "dag_retry_sweeper"), "."),
+    el("p", {}, ...(at ? ["The last one looked ", time(at, "ago")] : ["None has ever run"]), ", and ", el("b", {}, `${waiting(count)} for one`), ": ",
+      ...withCode(remedy)),
   ],
 };
 

@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { ask, poll } from "./live.js";
 import { attempts, pill, runLink } from "./parts.js";
 import { time } from "./time.js";
-import { LATE, STATUSES, STILL_QUEUED, UNTOLD, handled, task } from "./words.js";
+import { LATE, STATUSES, STILL_QUEUED, UNTOLD, task } from "./words.js";
 
 const EMPTY = { attention: "Nothing needs you.", active: "Nothing is retrying.", recent: "No run has failed yet." };
 const byId = (id) => document.getElementById(id);
@@ -18,9 +18,8 @@ function filters() {
 }
 
 function why(row) {
-  const done = handled(row);
   const failed = row.task_id && el("span", {}, el("code", {}, task(row)), row.error && " ", row.error && el("code", { className: "error" }, row.error));
-  return el("div", { className: "why" }, done && el("b", {}, done), row.overdue && el("b", {}, LATE[row.status]), row.still_queued && el("b", {}, STILL_QUEUED), row.untold && el("b", {}, UNTOLD), row.why && el("span", {}, row.why), failed);
+  return el("div", { className: "why" }, row.handled && el("b", {}, row.handled), row.overdue && el("b", {}, LATE[row.status]), row.still_queued && el("b", {}, STILL_QUEUED), row.untold && el("b", {}, UNTOLD), row.why && el("span", {}, row.why), failed);
 }
 
 function when(row) {
@@ -31,17 +30,17 @@ function when(row) {
 }
 
 function line(row) {
-  return el("article", { className: `row${handled(row) ? " handled" : ""}`, dataset: { dagId: row.dag_id, runId: row.run_id } },
+  return el("article", { className: `row${row.handled ? " handled" : ""}`, dataset: { dagId: row.dag_id, runId: row.run_id } },
     pill(row), runLink(row), why(row), attempts(row) ?? el("span"), when(row) ?? el("span"), actions(row, again));
 }
 
 function section(name, rows, more, alarms) {
   const box = byId(name);
-  const open = name === "attention" ? rows.filter((row) => !handled(row)).length : rows.length;
+  const open = name === "attention" ? rows.filter((row) => !row.handled).length : rows.length;
   box.querySelector(".count").textContent = `${open}${more ? "+" : ""}`;
   box.classList.toggle("some", open > 0);
   const list = box.querySelector(".rows");
-  const sorted = name === "attention" ? [...rows].sort((a, b) => Boolean(handled(a)) - Boolean(handled(b))) : rows;
+  const sorted = name === "attention" ? [...rows].sort((a, b) => Boolean(a.handled) - Boolean(b.handled)) : rows;
   keyed(list, [...sorted, ...(rows.length ? [] : [{ empty: more ? "None among the newest 10,000." : name === "attention" && alarms.length ? "No single run needs you." : EMPTY[name] }]), ...(more && limit < 200 ? [{ more: name }] : [])],
     (row) => JSON.stringify([row.dag_id, row.run_id, row.empty, row.more]),
     (row) => row.empty ? el("p", { className: "empty" }, row.empty)

@@ -15,7 +15,7 @@ export function pill(row) {
 
 export function attempts(row) {
   if (!row.max_attempts) return null;
-  const text = `${row.attempt} of ${row.max_attempts}`;
+  const text = row.was_reset ? `reset: ${row.max_attempts} left` : `${row.attempt} of ${row.max_attempts}`;
   const dots = Array.from({ length: row.max_attempts > 4 ? 0 : row.max_attempts }, (_, at) => el("i", { className: at < row.attempt ? "used" : "" }));
-  return el("span", { className: "attempts", title: `attempt ${text}` }, el("span", { className: "dots", ariaHidden: "true" }, ...dots), text);
+  return el("span", { className: "attempts", title: row.was_reset ? "The attempts so far do not count." : `attempt ${text}` }, el("span", { className: "dots", ariaHidden: "true" }, ...dots), text);
 }

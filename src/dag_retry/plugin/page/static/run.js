@@ -6,7 +6,7 @@ import { el, keyed } from "./dom.js";
 import { airflowLink, ask, poll } from "./live.js";
 import { attempts, pill } from "./parts.js";
 import { exact, time } from "./time.js";
-import { LATE, LEVELS, STILL_QUEUED, UNTOLD, handled, task } from "./words.js";
+import { LATE, LEVELS, STILL_QUEUED, UNTOLD, task } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const ids = { dag_id: query.get("dag_id") ?? "", run_id: query.get("run_id") ?? "" };
@@ -29,16 +29,20 @@ const TOLD = {
   postponed: (event) => ["", told("Waits for a sweeper", event.why && `: ${event.why}`)],
   withdrawn: () => ["", told("Airflow gave the task a new try without a clear: the failure was none")],
   gone: () => ["", told("The run was deleted, and its record with it")],
+  lost: (event) => ["lost", told("None of these callbacks won", event.why && `: ${event.why}`)],
   hastened: (event) => ["by-hand", told("Made due at once, by ", el("b", {}, event.holder || "hand"))],
+  retried: (event) => ["by-hand", told("Retried by hand, by ", el("b", {}, event.holder || "somebody"))],
   reset: (event) => ["by-hand", told("Attempts counted anew, by ", el("b", {}, event.holder || "hand"))],
   by_hand: (event) => ["by-hand", told("Cleared by ", el("b", {}, event.who ?? "hand"))],
 };
 
 // The lines of the timeline. The callbacks of a generation that lost share a line. A gap between generations is a clear by
-// hand.
+// hand. Where a sweeper has found the failure, its generation is the least that it can be. Then only clears that Airflow's
+// audit log names are shown.
 function timeline({ row, events, by_hand: known, airflow }) {
   const lines = [];
-  const named = [...known].sort((a, b) => a.at - b.at);
+  let named = [...known].sort((a, b) => a.at - b.at);
+  const gap = (generation, before) => (least ? named.filter((clear) => clear.at <= before).length : generation - next);
   const byHand = (count, before) => {
     for (let left = count; left > 0; left--) {
       if (open) {
@@ -52,6 +56,7 @@ function timeline({ row, events, by_hand: known, airflow }) {
   };
   let next = Math.max(0, events[0]?.generation ?? 0); // the generation after the clears so far; -1: cancelled before a failure
   let open = false; // whether a claim was won whose clear was not confirmed
+  let least = false; // whether a sweeper found the last failure
   for (const event of events) {
     if (event.event === "lost") {
       const last = lines.findLast((line) => line.generation === event.generation && line.event !== "by_hand") ?? { lost: [] };
@@ -59,12 +64,16 @@ function timeline({ row, events, by_hand: known, airflow }) {
       if (!lines.includes(last)) lines.push({ ...event, lost: [event] });
       continue;
     }
-    if (event.event !== "cleared") byHand(event.generation - next, event.at);
+    if (event.event !== "cleared") byHand(gap(event.generation, event.at), event.at);
     open = ["won", "taken_over"].includes(event.event);
-    next = Math.max(next, event.generation + (event.event === "cleared" ? 1 : 0));
+    next = Math.max(next, event.generation + (["cleared", "retried"].includes(event.event) ? 1 : 0));
+    if (["won", "exhausted", "unclaimed"].includes(event.event)) {
+      least = event.level === "sweeper";
+      if (least) named = named.filter((clear) => clear.at > event.at);
+    }
     lines.push({ ...event });
   }
-  if (airflow && events.length) byHand(airflow.clear_number - next, Infinity);
+  if (airflow && events.length) byHand(gap(airflow.clear_number, Infinity), Infinity);
   const counted = row && lines.findLast((line) => line.lost && line.generation === row.generation);
   return lines.map((line, place) => ({ ...line, place, total: Math.max(line.lost?.length ?? 0, line === counted ? row.lost : 0) }));
 }
@@ -89,10 +98,10 @@ function entry(line) {
 
 function summary({ row, airflow }) {
   if (!row) return [el("p", { className: "empty" }, "This run has never failed, or its record has expired.")];
-  const done = handled(row);
   const facts = [
     ["Airflow says", airflow ? `${airflow.state}, cleared ${airflow.clear_number} ${airflow.clear_number === 1 ? "time" : "times"}` : "the run is gone"],
     ["Why", row.overdue ? LATE[row.status] : row.still_queued ? STILL_QUEUED : row.why],
+    ["To do", !row.handled && row.remedy],
     ["Alert", row.untold && UNTOLD],
     ["In vain", row.faults > 0 && `${row.faults} ${row.faults === 1 ? "time" : "times"} in a row`],
     ["Last failed", row.task_id && failedTask(row)],
@@ -101,7 +110,7 @@ function summary({ row, airflow }) {
     ["Next", row.overdue ? time(row.due_at, "late") : row.status === "waiting" && el("span", {}, "in ", time(row.due_at, "countdown"))],
   ];
   return [
-    el("div", { className: "line" }, pill(row), attempts(row), done && el("b", {}, done), actions(row, again)),
+    el("div", { className: "line" }, pill(row), attempts(row), row.handled && el("b", {}, row.handled), actions(row, again)),
     el("dl", {}, ...facts.filter(([, fact]) => fact).map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact)))),
   ];
 }

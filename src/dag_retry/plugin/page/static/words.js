@@ -20,14 +20,6 @@ export function task(of) {
   return of.map_index >= 0 ? `${of.task_id} [${of.map_index}]` : of.task_id;
 }
 
-// Returns what a person has done about the run since it ended, or null: it then needs no other human.
-export function handled(row) {
-  if (!row.airflow || !NEEDS_HUMAN.includes(row.status)) return null;
-  if (row.airflow.state === "success") return "succeeded since";
-  if (row.generation >= 0 && row.airflow.clear_number > row.generation) return `cleared by hand, ${row.airflow.state}`;
-  return null;
-}
-
 // Why a run may be overdue.
 export const LATE = { waiting: "nobody has cleared it: does a sweeper run?", claimed: "the winner died: does a sweeper run?" };
 
