@@ -33,15 +33,15 @@ def examine(dag_id: str | None, redis_now: int | None, *, sweeps: bool) -> Itera
     :param sweeps: whether a sweeper runs; also if Redis can't tell, or if it is a finding that none runs.
     """
     yield _time_left()
-    if not settings.has_credentials():
-        yield Finding(
-            _WAY,
-            "warning",
-            "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
-            "attach dag_retry.sweeper.sweeper_dag(); or set credentials: dag_retry/README.md lists them (api_…)",
-        )
-        return
     try:
+        if not settings.has_credentials():
+            yield Finding(
+                _WAY,
+                "warning",
+                "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
+                "attach dag_retry.sweeper.sweeper_dag(); or set credentials: dag_retry/README.md lists them (api_…)",
+            )
+            return
         where = settings.api()
     except (ConfigError, ApiUnusable) as error:
         yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
