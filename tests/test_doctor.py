@@ -589,6 +589,12 @@ class TestDag:
         assert said.startswith("skip_when_tried reads try_number")
         assert "dag_run.clear_number" in said
 
+    def test_several_tasks(self, doctor: Doctor) -> None:
+        doctor.airflow.dag_id = "in_twos"
+        found = doctor.find("in_twos")[1]
+        assert found["try_number"]["found"].startswith("skip_1, skip_2 read try_number")
+        assert found["retries"]["found"].startswith("skip_1, skip_2: tries of their own come first")
+
     @pytest.mark.parametrize(
         ("dag_id", "grade", "found", "remedy"),
         [

@@ -7,7 +7,7 @@ from typing import Any
 
 from dag_retry._policy.lost_runs import may_end_well_without
 from dag_retry.cli.doctor.dag.attached import Attached
-from dag_retry.cli.doctor.dag.shape import named
+from dag_retry.cli.doctor.dag.shape import named, said_of
 from dag_retry.cli.doctor.finding import Finding
 
 _START = "start dag-retry sweep, or unpause the Dag dag_retry_sweeper"
@@ -28,8 +28,12 @@ def callbacks(dag_id: str, ours: Attached, *, tagged: bool) -> Iterator[Finding]
         yield Finding(
             "callbacks",
             "note" if ours.at_dag else "warning",
-            f"{named(ours.bare)} has no callback of ours: its failures {left}",
-            "add retry.on_failure to its on_failure_callback, which replaces that of default_args",
+            said_of(
+                ours.bare,
+                f"has no callback of ours: its failures {left}",
+                f"have no callback of ours: their failures {left}",
+            ),
+            "add retry.on_failure to the task's own on_failure_callback, which replaces that of default_args",
         )
     if not ours.on_success:
         yield Finding(
@@ -80,7 +84,9 @@ def leaves(dag: Any, ours: Attached) -> Iterator[Finding]:
             'attach level="both": it clears a run only if the run is certainly lost',
         )
         return
-    remedy = f"make {named(after)} a teardown, or add a leaf that needs {failed}"
+    remedy = (
+        f"make {named(after)} {'a teardown' if len(after) == 1 else 'teardowns'}, or add a leaf that needs {failed}"
+    )
     yield Finding(
         "leaves",
         "note",
@@ -109,14 +115,15 @@ def teardowns(dag: Any, ours: Attached) -> Iterator[Finding]:
         yield Finding(
             "teardowns",
             "warning",
-            f'level="task" clears the run before {named(found)} has run: the next attempt sets up what still stands',
+            f'level="task" clears the run before {said_of(found, "has", "have")} run: the next attempt sets up what '
+            "still stands",
             'attach level="both" or "dag": they wait for teardowns',
         )
     if setups and any(policy.scope == "failed" for policy in ours.policies):
         yield Finding(
             "teardowns",
             "warning",
-            f'scope "failed" does not clear {named(setups)}: failed tasks run again without what {named(found)} has '
-            "taken down",
+            f'scope "failed" does not clear {named(setups)}: failed tasks run again without what '
+            f"{said_of(found, 'has', 'have')} taken down",
             'set scope to "run"',
         )

@@ -9,7 +9,7 @@ from typing import Any
 from dag_retry._airflow.client import ALL, ApiClient, JsonObject, moment
 from dag_retry._errors import ApiRefused
 from dag_retry._retry import Level
-from dag_retry.cli.doctor.dag.shape import Shape, named
+from dag_retry.cli.doctor.dag.shape import Shape, named, said_of
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import duration
 
@@ -84,7 +84,7 @@ def _own_retries(tasks: list[JsonObject], level: Level | None, *, at_once: bool)
         yield Finding(
             "retries",
             "note",
-            f"{named(retrying)}: tries of its own come first in each attempt"
+            f"{named(retrying)}: tries of {'its' if len(retrying) == 1 else 'their'} own come first in each attempt"
             + (f"; those of {hurried} without a pause (retry_delay 0, as dag_args sets it)" if hurried else ""),
             "set retries=0 where the Dag's attempts are enough" + (", else a retry_delay" if hurried else ""),
         )
@@ -93,8 +93,8 @@ def _own_retries(tasks: list[JsonObject], level: Level | None, *, at_once: bool)
         yield Finding(
             "retry_delay",
             "warning",
-            f"{named(late)} starts up to {duration(int(max(late.values()) * 1000))} late in an attempt: a task that "
-            "clears its own run waits its retry_delay",
+            f"{said_of(late, 'starts', 'start')} up to {duration(int(max(late.values()) * 1000))} late in an attempt: "
+            "a task that clears its own run waits its retry_delay",
             'set retry_delay=timedelta(0) in default_args, or attach level="dag"',
         )
 
@@ -111,8 +111,8 @@ def _assets(client: ApiClient, dag_id: str, shape: Shape) -> Iterator[Finding]:
         yield Finding(
             "assets",
             "warning",
-            f"{named(producers)} may succeed in a run that fails, and updates its asset again in each attempt: "
-            f"{named(set().union(*producers.values()))} runs each time",
+            f"{named(producers)} may succeed in a run that fails, and then each attempt updates the asset again: "
+            f"{said_of(set().union(*producers.values()), 'runs', 'run')} each time",
             "give the asset to one last task, after all that may fail, or let those Dags bear a repetition",
         )
 
@@ -126,21 +126,21 @@ def _backfills(client: ApiClient, dag_id: str) -> Iterator[Finding]:
     found = client.items(
         client.get("backfills", query={"dag_id": dag_id, "limit": _PAGE, "order_by": "-id"}), "backfills"
     )
-    paused = [str(each["id"]) for each in found if each.get("is_paused") and not each.get("completed_at")]
-    cancelled = [str(each["id"]) for each in found if each.get("is_paused") and each.get("completed_at")]
+    paused = [f"backfill {each['id']}" for each in found if each.get("is_paused") and not each.get("completed_at")]
+    cancelled = [f"backfill {each['id']}" for each in found if each.get("is_paused") and each.get("completed_at")]
     if paused:
         yield Finding(
             "backfills",
             "warning",
-            f"backfill {named(paused)} is paused: Airflow runs nothing of it, so what fails of it is not retried",
-            "unpause it; clear by hand what has failed of it meanwhile",
+            f"{said_of(paused, 'is', 'are')} paused: Airflow runs nothing of a paused backfill, cleared runs neither",
+            "unpause the backfill, and clear by hand what has failed there meanwhile",
         )
     if cancelled and any(run.get("run_type") == "backfill" for run in _runs(client, dag_id, ["running"])):
         yield Finding(
             "backfills",
             "warning",
-            f"backfill {named(cancelled)} is cancelled, and a run of a backfill still runs: Airflow would leave it "
-            "queued for ever once it is cleared",
+            f"{said_of(cancelled, 'is', 'are')} cancelled, and a run of a backfill still runs: once cleared, that run "
+            "stays queued for ever",
             "make another backfill, with reprocess behavior failed, for what fails of it",
         )
 
