@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -80,6 +80,14 @@ class Conditions(NamedTuple):
         if self.retry_if and not self._asked(context):
             return "retry_if"
         return ""
+
+    def unusable_names(self) -> Iterator[str]:
+        """Yield what is wrong with each name that is no exception here. This imports the modules of the names."""
+        for kind in (*self.retry_on, *self.give_up_on):
+            try:
+                _resolved(kind)
+            except ConfigError as error:
+                yield str(error)
 
     def _retryable(self, exception: BaseException) -> bool:
         from airflow.sdk.exceptions import AirflowFailException

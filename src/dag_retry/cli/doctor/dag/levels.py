@@ -10,8 +10,6 @@ from dag_retry.cli.doctor.dag.attached import Attached
 from dag_retry.cli.doctor.dag.shape import named, said_of
 from dag_retry.cli.doctor.finding import Finding
 
-_START = "start dag-retry sweep, or unpause the Dag dag_retry_sweeper"
-
 
 def callbacks(dag_id: str, ours: Attached, *, tagged: bool) -> Iterator[Finding]:
     """Check that our callbacks are attached wherever the level needs them.
@@ -51,20 +49,26 @@ def callbacks(dag_id: str, ours: Attached, *, tagged: bool) -> Iterator[Finding]
         )
 
 
-def sweeper(ours: Attached, *, delays: bool) -> Iterator[Finding]:
+def sweeper(ours: Attached, start: str, *, delays: bool, login: bool) -> Iterator[Finding]:
     """Find a Dag that needs a sweeper. The caller knows that none runs.
 
     :param ours: the Dag's callbacks.
+    :param start: how to start a sweeper.
     :param delays: whether an attempt may have a delay.
+    :param login: whether there are credentials. Without them only a task, or the sweeper's Dag, clears a run.
     """
     if ours.level and delays:
-        yield Finding("sweeper", "fault", "attempts have a delay, and none runs that would begin them", _START)
+        yield Finding("sweeper", "fault", "attempts have a delay, and none runs that would begin them", start)
+    elif ours.level == "dag" and not login:
+        yield Finding(
+            "sweeper", "fault", 'level="dag" without credentials leaves each clear to one, and none runs', start
+        )
     elif ours.level == "task":
         yield Finding(
             "sweeper",
             "warning",
             'none runs, and with level="task" nobody else retries a run whose task was killed',
-            f'{_START}; or attach level="both"',
+            f'attach level="both"; or {start}',
         )
 
 

@@ -17,8 +17,7 @@ _RECENT = timedelta(days=1)
 _PAGE = 100
 
 
-def examine(
-    client: ApiClient,
+def structure(
     details: JsonObject,
     tasks: list[JsonObject],
     shape: Shape,
@@ -26,9 +25,8 @@ def examine(
     *,
     at_once: bool,
 ) -> Iterator[Finding]:
-    """Yield the findings that need no file.
+    """Yield the findings that the Dag's details and its tasks tell.
 
-    :param client: a client of Airflow's API.
     :param details: what Airflow's API tells of the Dag.
     :param tasks: what Airflow's API tells of the Dag's tasks.
     :param shape: the Dag's shape.
@@ -39,6 +37,16 @@ def examine(
     yield from _waits_for_past(dag_id, details, tasks)
     yield from _narrow(dag_id, details, shape, level)
     yield from _own_retries(tasks, level, at_once=at_once)
+
+
+def asked(client: ApiClient, details: JsonObject, shape: Shape) -> Iterator[Finding]:
+    """Yield the findings for which Airflow's API is asked: about assets, backfills and runs.
+
+    :param client: a client of Airflow's API.
+    :param details: what Airflow's API tells of the Dag.
+    :param shape: the Dag's shape.
+    """
+    dag_id = str(details["dag_id"])
     yield from _allowed("assets", lambda: _assets(client, dag_id, shape))
     yield from _allowed("backfills", lambda: _backfills(client, dag_id))
     yield from _allowed("Params", lambda: _params(client, dag_id, details))
