@@ -216,7 +216,7 @@ class TestSettings:
         doctor.monkeypatch.setenv(typed, "s3cret")
         for dag_id in ("daily_load", ""):
             finding = doctor.only(typed, dag_id=dag_id)
-            assert finding["found"] == "is set, and is no option: nothing reads this setting"
+            assert finding["found"] == "no option has this name, so nothing reads the setting"
             assert finding["remedy"].startswith(remedy)
             assert "s3cret" not in str(finding)
 
@@ -472,7 +472,7 @@ class TestAirflow:
     def test_no_credentials(self, doctor: Doctor) -> None:
         doctor.set(api_username=None, api_password=None)
         remedy = doctor.only("way to clear", "warning", dag_id="")["remedy"]
-        assert "from dag_retry.sweeper import sweeper_dag; dag = sweeper_dag()  # of Airflow" in remedy
+        assert "dag_retry.sweeper.sweeper_dag()" in remedy
         assert "set AIRFLOW__DAG_RETRY__API_USERNAME and AIRFLOW__DAG_RETRY__API_PASSWORD" in remedy
 
     def test_3_1(self, doctor: Doctor) -> None:
@@ -835,12 +835,15 @@ class TestWithoutCredentials:
         assert (code, list(found)) == (0, [self.WAY, self.UNASKED])
         assert found[self.UNASKED]["grade"] == "unknown"
 
-    def test_no_database_is_asked(self, doctor: Doctor) -> None:
+    def test_no_database_is_asked_and_nothing_is_printed(self, doctor: Doctor, dags: Path) -> None:
+        (dags / "a_broken_one.py").write_text("print('my_load, a dag of airflow')\nimport nothing\n")
         nowhere = {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://me:s3cret@127.0.0.1:{free_port()}/none"
         }
         command = [sys.executable, "-m", "dag_retry.cli", "doctor", "my_load", "--json"]
         done = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+        assert "my_load" not in done.stderr
+        assert "Traceback" not in done.stderr
         [file] = [each for each in json.loads(done.stdout) if each["check"] == "Dag file"]
         assert (done.returncode, file["grade"]) == (0, "ok")
         assert file["found"].endswith("my_load.py")
@@ -866,7 +869,7 @@ class TestWithoutCredentials:
 
     def test_a_file_that_is_not_here(self, doctor: Doctor, dags: Path) -> None:
         (dags / "my_load.py").unlink()
-        for found in (f"no Dag file here holds that Dag ({dags})", "a Dag bundle can't be had here"):
+        for found in (f"no Dag file here holds my_load ({dags})", "a Dag bundle can't be had here"):
             assert found in self.unchecked(doctor)
             doctor.monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", '[{"name": "mine"}]')
 
@@ -877,7 +880,11 @@ class TestWithoutCredentials:
     def test_another_file_is_broken(self, doctor: Doctor, dags: Path) -> None:
         (dags / "broken.py").write_text("import nothing  # a dag of airflow\n")
         assert list(doctor.find("my_load")[1]) == [self.WAY, self.UNASKED]
-        assert f"1 can't be imported; {dags / 'broken.py'}: ModuleNotFoundError" in self.unchecked(doctor, "another")
+        said = f"; 1 can't be imported, first {dags / 'broken.py'}: ModuleNotFoundError"
+        assert said in self.unchecked(doctor, "another")
+        finding = self.fault(doctor, "my_laod")
+        assert said in finding["found"]
+        assert finding["remedy"] == "did you mean my_load?"
 
     def unchecked(self, doctor: Doctor, dag_id: str = "my_load") -> str:
         code, found = doctor.find(dag_id)
@@ -907,7 +914,7 @@ class TestWithoutCredentials:
         client.delete(SWEEPER)
         finding = doctor.find("late")[1]["sweeper"]
         assert finding["grade"] == "fault"
-        assert "leaves each clear to one" in finding["found"]
+        assert "needs one for each clear" in finding["found"]
         assert finding["remedy"].startswith("put a file among your Dags")
 
 

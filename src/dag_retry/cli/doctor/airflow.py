@@ -16,7 +16,6 @@ from dag_retry._errors import ApiError, ApiUnanswered, ApiUnusable, ConfigError
 from dag_retry.cli.doctor.dag import examine as dag
 from dag_retry.cli.doctor.dag.missing import missing
 from dag_retry.cli.doctor.finding import LOGIN, Finding
-from dag_retry.cli.doctor.sweeper import DAG_FILE
 
 _OLDEST = (3, 2)
 _SECONDS = 30.0
@@ -41,7 +40,7 @@ def examine(dag_id: str | None, redis_now: int | None, start: str) -> Iterator[F
                 _WAY,
                 "warning",
                 "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
-                f"put the sweeper's Dag among your Dags ({DAG_FILE}); or {LOGIN}",
+                f"put the sweeper's Dag among your Dags (dag_retry.sweeper.sweeper_dag()); or {LOGIN}",
             )
             if dag_id is not None:
                 yield from dag.examine_here(dag_id, start)

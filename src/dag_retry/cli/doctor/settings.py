@@ -32,7 +32,7 @@ def _unread() -> Iterator[Finding]:
             remedy = f"did you mean {meant}?"
         else:
             remedy = f"remove {typed}; airflow config list --section {section.SECTION} shows the options"
-        yield Finding(typed, "fault", "is set, and is no option: nothing reads this setting", remedy)
+        yield Finding(typed, "fault", "no option has this name, so nothing reads the setting", remedy)
 
 
 def _wrong() -> Iterator[Finding]:

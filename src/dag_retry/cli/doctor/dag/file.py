@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +59,23 @@ def bag_of(name: str) -> Any:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Drop what is printed or logged to stdout. Airflow's loggers keep the stdout that they first saw.
+    """Drop what is printed or logged. Airflow's loggers keep the stdout or stderr that they first saw.
 
     Airflow logs the traceback of each file that it can't import, twice. The finding holds the last line.
     """
     sys.stdout.flush()
-    stdout = os.dup(1)
+    sys.stderr.flush()
+    before = {there: os.dup(there) for there in (1, 2)}
     with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+        for there in before:
+            os.dup2(nowhere.fileno(), there)
         try:
-            with redirect_stdout(nowhere):
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
                 yield
         finally:
-            os.dup2(stdout, 1)
-            os.close(stdout)
+            for there, copy in before.items():
+                os.dup2(copy, there)
+                os.close(copy)
 
 
 def last_line(error: str) -> str:

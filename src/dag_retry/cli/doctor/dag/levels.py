@@ -61,7 +61,7 @@ def sweeper(ours: Attached, start: str, *, delays: bool, login: bool) -> Iterato
         yield Finding("sweeper", "fault", "attempts have a delay, and none runs that would begin them", start)
     elif ours.level == "dag" and not login:
         yield Finding(
-            "sweeper", "fault", 'level="dag" without credentials leaves each clear to one, and none runs', start
+            "sweeper", "fault", 'without credentials level="dag" needs one for each clear, and none runs', start
         )
     elif ours.level == "task":
         yield Finding(

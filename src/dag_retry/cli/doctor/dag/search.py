@@ -67,15 +67,17 @@ def _not_found(dag_id: str, bags: list[Any], wrong: dict[Path, str]) -> Finding:
         if _mentions(file, dag_id):
             return broken(file, why)
     folders = ", ".join(str(bag.bundle_path) for bag in bags) or "no Dag bundle"
-    known = [each for bag in bags for each in bag.dags]
+    found = f"no Dag file here holds {dag_id} ({folders})"
     if wrong:
         file, why = next(iter(wrong.items()))
-        return _unchecked(dag_id, f"no file here makes that Dag, and {len(wrong)} can't be imported; {file}: {why}")
-    if not known or not all(bag.bundle_path.is_dir() for bag in bags):
-        return _unchecked(dag_id, f"no Dag file here holds that Dag ({folders})")
+        found += f"; {len(wrong)} can't be imported, first {file}: {why}"
+    known = [each for bag in bags for each in bag.dags]
     similar = get_close_matches(dag_id, known, n=1)
+    # A bundle that is not here, or a file that can't be imported, may hold the Dag.
+    if not known or not all(bag.bundle_path.is_dir() for bag in bags) or (wrong and not similar):
+        return _unchecked(dag_id, found)
     remedy = f"did you mean {similar[0]}?" if similar else f"correct the id; or {_REMEDY}"
-    return Finding(f"Dag {dag_id}", "fault", f"no Dag file here holds {dag_id} ({folders})", remedy)
+    return Finding(f"Dag {dag_id}", "fault", found, remedy)
 
 
 def _unchecked(dag_id: str, why: str) -> Finding:
