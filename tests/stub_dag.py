@@ -14,9 +14,9 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 CASES = Path(__file__).parent / "live" / "cases"
 FILE = CASES / "for_the_doctor.py"
-_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 BUNDLE = "dags-folder"
-BUNDLES = json.dumps([{"name": BUNDLE, "classpath": _BUNDLE, "kwargs": {"path": str(CASES)}}])
+BUNDLES = json.dumps([{"name": BUNDLE, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(CASES)}}])
 """``[dag_processor] dag_bundle_config_list``, in which the file is found."""
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -20,6 +24,8 @@ from dag_retry._airflow.tested import TESTED
 from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._redis.keys import Keys
 from dag_retry.cli import main
+from dag_retry.cli.doctor.dag import of_file
+from dag_retry.sweeper.advice import DAG_FILE
 from tests import stub_dag
 from tests.servers import AOF, RedisServer, free_port, until
 from tests.stub_api import StubApi, answer
@@ -32,6 +38,7 @@ RIGHTS = (
 """Of the package's user, as lua/README.md gives them; a sweeper's with them."""
 READS = "+zcard +zcount +zrange +hget +xrange"
 """Of the command line's and the page's, beside those."""
+SWEEPER = Keys("dag-retry").sweeper()
 
 
 @dataclass
@@ -44,6 +51,8 @@ class Airflow(StubApi):
     may_clear: bool = True
     details: dict[str, Any] = field(default_factory=dict)
     backfills: list[dict[str, Any]] = field(default_factory=list)
+    import_errors: dict[str, str] = field(default_factory=dict)
+    sweeper_dag: dict[str, Any] | None = None
     forbidden: str = ""
     route_says: dict[str, Any] | None = field(default_factory=lambda: {"ready": True, "why_not": ""})
 
@@ -69,11 +78,22 @@ class Airflow(StubApi):
                 return answer(200, {"tasks": stub_dag.tasks(self.dag_id)})
             if what == "assets":
                 return answer(200, {"assets": stub_dag.assets(request.args["dag_ids"])})
+            if what == "importErrors":
+                errors = [{"filename": file, "stack_trace": error} for file, error in self.import_errors.items()]
+                return answer(200, {"import_errors": errors})
+            if what == "dags/dag_retry_sweeper" and self.sweeper_dag:
+                return answer(200, self.sweeper_dag)
             if what == "backfills":
                 return answer(200, {"backfills": self.backfills})
             if request.path.endswith("/clear") and not self.may_clear:
                 return answer(403, {"detail": "Forbidden"})
         return super().act(request)
+
+
+def beat(client: Any, ago: int = 0, **says: Any) -> None:
+    """Say what a sweeper said, so many ms ago."""
+    now = client.time()[0] * 1000
+    client.hset(SWEEPER, mapping={"at": now - ago, "holder": "host:1", **says})
 
 
 class Doctor:
@@ -96,18 +116,27 @@ class Doctor:
             else:
                 self.monkeypatch.setenv(PREFIX + name.upper(), value)
 
-    def redis(self, *lines: str) -> RedisServer:
+    def redis(self, *lines: str, sweeps: bool = True) -> RedisServer:
         server = self._stack.enter_context(RedisServer(self._folder / f"redis-{free_port()}", *lines))
         self.set(redis_url=server.url)
+        if sweeps:
+            # One that refuses this has a fault that its test is about.
+            with server.client() as client, suppress(redis.RedisError):
+                beat(client)
         return server
 
     def find(self, dag_id: str = "daily_load") -> tuple[int, dict[str, Any]]:
-        """Return the exit code, and what is not well."""
-        code = main(["doctor", dag_id, "--json"])
+        """Return the exit code, and what is not well.
+
+        :param dag_id: the Dag; empty for none.
+        """
+        code = main(["doctor", *filter(None, [dag_id]), "--json"])
         found = json.loads(self._capsys.readouterr().out)
         assert all(set(finding) == {"check", "grade", "found", "remedy"} for finding in found)
         assert all(bool(finding["remedy"]) == (finding["grade"] != "ok") for finding in found)
-        not_well = [finding for finding in found if finding["grade"] != "ok"]
+        # Without a Dag nobody can say whether its runs may be cleared.
+        asks_for_a_dag = "permission to clear" if not dag_id else ""
+        not_well = [each for each in found if each["grade"] != "ok" and each["check"] != asks_for_a_dag]
         by_check = {finding["check"]: finding for finding in not_well}
         assert len(by_check) == len(not_well), not_well
         return code, by_check
@@ -153,7 +182,7 @@ def test_all_is_well(doctor: Doctor) -> None:
         before = doctor.airflow.clears
         assert doctor.find() == (0, {})
         assert doctor.airflow.clears == before == 0
-        until(lambda: list(client.scan_iter()) == [])
+        until(lambda: list(client.scan_iter()) == [SWEEPER])
 
 
 def test_people_see_it_too(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +191,80 @@ def test_people_see_it_too(doctor: Doctor, capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     assert "append-only file" in shown
     assert "name one: dag-retry doctor DAG_ID" in shown
+
+
+class TestSettings:
+    """The section is examined with a Dag and without one, and whatever else is wrong."""
+
+    @pytest.fixture(autouse=True)
+    def redis(self, doctor: Doctor) -> None:
+        doctor.redis(*AOF)
+
+    @pytest.mark.parametrize(
+        ("typed", "remedy"),
+        [
+            ("AIRFLOW__DAG_RETRY__MAX_ATEMPTS", "did you mean AIRFLOW__DAG_RETRY__MAX_ATTEMPTS?"),
+            ("AIRFLOW__DAG_RETRY__max_attempts", "did you mean AIRFLOW__DAG_RETRY__MAX_ATTEMPTS?"),
+            ("AIRFLOW__DAG_RETRY_MAX_ATTEMPTS", "did you mean AIRFLOW__DAG_RETRY__MAX_ATTEMPTS?"),
+            ("AIRFLOW__DAGRETRY__REDIS_URL_CMD", "did you mean AIRFLOW__DAG_RETRY__REDIS_URL_CMD?"),
+            ("AIRFLOW__DAG_RETRY__REDIS_URL_COMMAND", "did you mean AIRFLOW__DAG_RETRY__REDIS_URL_CMD?"),
+            ("AIRFLOW__DAG_RETRY__API_TIMEOUT_SECRET", "set AIRFLOW__DAG_RETRY__API_TIMEOUT: _CMD and _SECRET are for"),
+            ("AIRFLOW__DAG_RETRY__COLOUR", "remove AIRFLOW__DAG_RETRY__COLOUR"),
+        ],
+    )
+    def test_nothing_reads_it(self, doctor: Doctor, typed: str, remedy: str) -> None:
+        doctor.monkeypatch.setenv(typed, "s3cret")
+        for dag_id in ("daily_load", ""):
+            finding = doctor.only(typed, dag_id=dag_id)
+            assert finding["found"] == "no option has this name, so nothing reads the setting"
+            assert finding["remedy"].startswith(remedy)
+            assert "s3cret" not in str(finding)
+
+    @pytest.mark.parametrize("typed", ["AIRFLOW_DAG_RETRY_HOME", "AIRFLOW__CORE__DAG_RETRY"])
+    def test_somebody_elses(self, doctor: Doctor, typed: str) -> None:
+        doctor.monkeypatch.setenv(typed, "5")
+        assert doctor.find() == (0, {})
+
+    def test_in_the_file(self, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow.sdk.configuration import conf
+
+        of_file = {"max_atempts": "5", "delay_cmd": "echo 5", "redis_url_cmd": "echo", "max_attempts": "3"}
+        for section, options in {"dag_retry": of_file, "dag-retry": {"delay": "5"}}.items():
+            monkeypatch.setitem(conf._sections, section, options)
+        assert {check: found["remedy"].partition(":")[0] for check, found in doctor.find()[1].items()} == {
+            "[dag_retry] max_atempts": "did you mean [dag_retry] max_attempts?",
+            "[dag_retry] delay_cmd": "set [dag_retry] delay",
+            "[dag-retry] delay": "did you mean [dag_retry] delay?",
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "value", "remedy"),
+        [
+            ("max_attempts", "five", "is 'five': use a whole number of 1 or more"),
+            ("max_attempts", "30", "is 30, and [dag_retry] max_attempts_limit"),
+            ("delay", "5 min", "is 5 min: use e.g. 60"),
+            ("retry_on", "TimoutError", "has 'TimoutError', which is no exception"),
+            ("reasons", "timeout", "has 'timeout': use task_failure"),
+            ("on_exhausted", "our_alerts.page", "use module:function"),
+        ],
+    )
+    def test_a_wrong_value(self, doctor: Doctor, name: str, value: str, remedy: str) -> None:
+        doctor.set(**{name: value})
+        assert remedy in doctor.only(f"[dag_retry] {name}", dag_id="")["remedy"]
+
+    def test_several(self, doctor: Doctor) -> None:
+        """Each is named, though one of them leaves no client of Redis."""
+        doctor.set(max_attempts="five", jitter="-1", namespace="a b", scope="all")
+        code, found = doctor.find("")
+        assert code == 1
+        names = ("max_attempts", "jitter", "scope", "namespace")
+        assert list(found) == [*(f"[dag_retry] {name}" for name in names), "Redis"]
+
+    def test_a_command_that_fails(self, doctor: Doctor) -> None:
+        doctor.monkeypatch.setenv(f"{PREFIX}API_TOKEN_CMD", "sh -c 'echo s3cret; exit 3'")
+        finding = doctor.find("")[1]["[dag_retry] api_token"]
+        assert "can't be read" in finding["remedy"]
+        assert "s3cret" not in str(finding)
 
 
 class TestRedis:
@@ -271,30 +374,54 @@ class TestSweeper:
     @pytest.fixture
     def client(self, doctor: Doctor) -> Iterator[Any]:
         """Redis, with a run that waits for a sweeper."""
-        with doctor.redis(*AOF).client() as client:
+        with doctor.redis(*AOF, sweeps=False).client() as client:
             counter = AttemptCounter(client)
             counter.claim("daily_load", "run", generation=0, max_attempts=1, delays=[timedelta(hours=1)])
             yield client
-
-    def beat(self, client: Any, ago: int = 0, **says: Any) -> None:
-        now = client.time()[0] * 1000
-        client.hset(Keys("dag-retry").sweeper(), mapping={"at": now - ago, "holder": "host:1", **says})
 
     def test_none_has_ever_run(self, doctor: Doctor, client: Any) -> None:
         finding = doctor.only("sweeper")
         assert finding["found"] == "none has ever run; 1 run waits for one"
         assert "dag-retry sweep" in finding["remedy"]
 
+    def test_none_has_ever_run_and_none_is_needed_yet(self, doctor: Doctor) -> None:
+        doctor.redis(*AOF, sweeps=False)
+        finding = doctor.only("sweeper", "warning")
+        assert finding["found"] == "none has ever run; no run waits for one now"
+        assert "unpause" not in finding["remedy"]
+
+    @pytest.mark.parametrize(
+        ("sweeper_dag", "remedy"),
+        [
+            (None, f"start the service `dag-retry sweep`, or put a file among your Dags: `{DAG_FILE}`"),
+            ({"is_paused": True}, "unpause the Dag dag_retry_sweeper"),
+            ({"is_paused": False}, "see why the Dag dag_retry_sweeper does not run"),
+        ],
+    )
+    def test_how_to_start_one(
+        self, doctor: Doctor, client: Any, sweeper_dag: dict[str, Any] | None, remedy: str
+    ) -> None:
+        doctor.airflow.sweeper_dag = sweeper_dag
+        assert doctor.only("sweeper")["remedy"] == remedy
+
+    def test_how_to_start_one_without_credentials(self, doctor: Doctor, client: Any) -> None:
+        """The service would refuse to start, and the Dag is there only if somebody made its file."""
+        doctor.set(api_url=None, api_username=None, api_password=None)
+        remedy = doctor.find("")[1]["sweeper"]["remedy"]
+        assert remedy.startswith(f"put a file with `{DAG_FILE}` among your Dags. (")
+        assert "needs a login: api_username and api_password" in remedy
+        assert "unpause" not in remedy
+
     def test_none_for_minutes(self, doctor: Doctor, client: Any) -> None:
-        self.beat(client, 420_000)
+        beat(client, 420_000)
         assert doctor.only("sweeper")["found"] == "the last sweep was 7 min ago, by host:1; 1 run waits for one"
 
     def test_it_lives(self, doctor: Doctor, client: Any) -> None:
-        self.beat(client, 60_000, api=doctor.airflow.url)
+        beat(client, 60_000, api=doctor.airflow.url)
         assert doctor.find() == (0, {})
 
     def test_a_holder_that_is_dead(self, doctor: Doctor) -> None:
-        with doctor.redis(*AOF).client() as client:
+        with doctor.redis(*AOF, sweeps=False).client() as client:
             counter = AttemptCounter(client, lease=timedelta(milliseconds=1))
             counter.claim("daily_load", "run", generation=0, max_attempts=1)
             active = Keys("dag-retry").index("active")
@@ -306,24 +433,24 @@ class TestSweeper:
     )
     def test_its_way_is_broken(self, doctor: Doctor, client: Any, fault: str, remedy: str) -> None:
         since = client.time()[0] * 1000 - 720_000
-        self.beat(client, fault=fault, fault_text="it says why", fault_at=since)
+        beat(client, fault=fault, fault_text="it says why", fault_at=since)
         finding = doctor.only("way of the sweepers")
         assert finding["found"] == f"broken for 12 min ({fault}): it says why"
         assert remedy in finding["remedy"]
 
     def test_a_fault_that_nobody_has_seen_lately(self, doctor: Doctor, client: Any) -> None:
-        self.beat(client, 420_000, fault="tls", fault_text="it said why", fault_at=1)
+        beat(client, 420_000, fault="tls", fault_text="it said why", fault_at=1)
         doctor.only("sweeper")
 
     def test_two_airflows_on_one_redis(self, doctor: Doctor, client: Any) -> None:
-        self.beat(client, api="http://another:8080")
+        beat(client, api="http://another:8080")
         finding = doctor.only("namespace")
         assert "http://another:8080" in finding["found"]
         assert doctor.airflow.url in finding["found"]
         assert "give each its namespace" in finding["remedy"]
 
     def test_a_sweeper_without_credentials(self, doctor: Doctor, client: Any) -> None:
-        self.beat(client, api="")
+        beat(client, api="")
         assert doctor.find() == (0, {})
 
 
@@ -342,7 +469,9 @@ class TestAirflow:
 
     def test_no_credentials(self, doctor: Doctor) -> None:
         doctor.set(api_username=None, api_password=None)
-        assert "sweeper_dag" in doctor.only("way to clear", "warning")["remedy"]
+        remedy = doctor.only("way to clear", "warning", dag_id="")["remedy"]
+        assert "dag_retry.sweeper.sweeper_dag()" in remedy
+        assert "set AIRFLOW__DAG_RETRY__API_USERNAME and AIRFLOW__DAG_RETRY__API_PASSWORD" in remedy
 
     def test_3_1(self, doctor: Doctor) -> None:
         doctor.airflow.version = "3.1.8"
@@ -401,7 +530,32 @@ class TestAirflow:
 
     def test_no_such_dag(self, doctor: Doctor) -> None:
         doctor.airflow.dag_id = "another"
-        assert "404" in doctor.only("Dag daily_load")["found"]
+        finding = doctor.only("Dag daily_load")
+        assert "404" in finding["found"]
+        for way in ("correct the id", "airflow dags list-import-errors", "is not parsed yet"):
+            assert way in finding["remedy"]
+
+    @pytest.mark.parametrize(
+        ("errors", "found"),
+        [
+            ({"etl.py": "dag_retry.ConfigError: no", "daily_load.py": "SyntaxError"}, "daily_load.py: SyntaxError"),
+            ({"etl.py": "lines\ndag_retry.ConfigError: no\n", "a.py": "KeyError"}, "etl.py: dag_retry.ConfigError: no"),
+            ({"a.py": "KeyError"}, ""),
+        ],
+    )
+    def test_no_such_dag_and_a_file_that_airflow_cannot_import(
+        self, doctor: Doctor, errors: dict[str, str], found: str
+    ) -> None:
+        doctor.airflow.dag_id = "another"
+        doctor.airflow.import_errors = errors
+        finding = doctor.only("Dag daily_load")
+        assert finding["found"].endswith(f". Airflow can't import {found}" if found else "was not found")
+        doctor.airflow.forbidden = "importErrors"
+        assert "Airflow can't import" not in doctor.only("Dag daily_load")["found"]
+
+    def test_a_file_that_airflow_can_no_longer_import(self, doctor: Doctor) -> None:
+        doctor.airflow.details = {"has_import_errors": True}
+        assert "airflow dags list-import-errors" in doctor.only("import error")["remedy"]
 
     @pytest.mark.parametrize(("hours", "way"), [(1, "ahead of"), (-1, "behind")])
     def test_clock_off(self, doctor: Doctor, hours: int, way: str) -> None:
@@ -445,7 +599,9 @@ class TestAirflow:
 
     def test_selected_and_a_setting_is_wrong(self, doctor: Doctor) -> None:
         doctor.set(attach_to_tags="*", max_attempts="many")
-        assert "max_attempts (AIRFLOW__DAG_RETRY__MAX_ATTEMPTS) is 'many'" in doctor.only("callbacks")["remedy"]
+        code, found = doctor.find()
+        assert (code, list(found)) == (1, ["[dag_retry] max_attempts", "callbacks"])
+        assert "max_attempts (AIRFLOW__DAG_RETRY__MAX_ATTEMPTS) is 'many'" in found["callbacks"]["remedy"]
 
     @pytest.mark.parametrize(("limit", "grade"), [("1", "fault"), ("10", "warning")])
     def test_no_time_for_a_callback(self, doctor: Doctor, limit: str, grade: str) -> None:
@@ -508,6 +664,12 @@ class TestDag:
         assert said.startswith("skip_when_tried reads try_number")
         assert "dag_run.clear_number" in said
 
+    def test_several_tasks(self, doctor: Doctor) -> None:
+        doctor.airflow.dag_id = "in_twos"
+        found = doctor.find("in_twos")[1]
+        assert found["try_number"]["found"].startswith("skip_1, skip_2 read try_number")
+        assert found["retries"]["found"].startswith("skip_1, skip_2: tries of their own come first")
+
     @pytest.mark.parametrize(
         ("dag_id", "grade", "found", "remedy"),
         [
@@ -540,10 +702,7 @@ class TestDag:
             ("fails_fast", "note", "fail_fast may end the run well although first failed", "leave out"),
         ],
     )  # fmt: skip
-    def test_leaves(
-        self, doctor: Doctor, client: Any, only: Any, dag_id: str, grade: str, found: str, remedy: str
-    ) -> None:
-        self.sweep(client)
+    def test_leaves(self, only: Any, dag_id: str, grade: str, found: str, remedy: str) -> None:
         said = only(dag_id, "leaves", grade)
         assert found in said
         assert remedy in said
@@ -555,8 +714,7 @@ class TestDag:
             ("works_without_its_cluster", 'scope "failed" does not clear make_cluster', 'set scope to "run"'),
         ],
     )
-    def test_teardowns(self, client: Any, only: Any, dag_id: str, found: str, remedy: str) -> None:
-        self.sweep(client)
+    def test_teardowns(self, only: Any, dag_id: str, found: str, remedy: str) -> None:
         said = only(dag_id, "teardowns", "warning")
         assert found in said
         assert remedy in said
@@ -586,8 +744,9 @@ class TestDag:
         [("delayed", "fault", "attempts have a delay"), ("level_task", "warning", "whose task was killed")],
     )
     def test_no_sweeper(self, doctor: Doctor, client: Any, only: Any, dag_id: str, grade: str, found: str) -> None:
+        client.delete(SWEEPER)
         assert found in only(dag_id, "sweeper", grade)
-        self.sweep(client)
+        beat(client)
         assert doctor.find(dag_id) == (0, {})
 
     def test_tasks_that_retry_themselves(self, only: Any) -> None:
@@ -633,8 +792,9 @@ class TestDag:
 
     def test_a_file_that_does_not_parse_here(self, doctor: Doctor, only: Any) -> None:
         doctor.set(max_attempts_limit="1")
-        said = only("daily_load", "Dag file", "unknown")
+        said = only("daily_load", "Dag file", "fault")
         assert "can't be parsed here: dag_retry.ConfigError: max_attempts is 2" in said
+        assert "correct what the message names" in said
 
     @pytest.mark.parametrize(("what", "check"), [("assets", "assets"), ("backfills", "backfills")])
     def test_a_user_who_may_not_read_all(self, doctor: Doctor, only: Any, what: str, check: str) -> None:
@@ -645,8 +805,201 @@ class TestDag:
         end = datetime.now(timezone.utc).isoformat() if state == "failed" else None
         return {"dag_id": dag_id, "dag_run_id": "old", "state": state, "end_date": end, "conf": {}, **more}
 
-    def sweep(self, client: Any) -> None:
-        client.hset(Keys("dag-retry").sweeper(), mapping={"at": client.time()[0] * 1000, "holder": "host:1"})
+
+class TestWithoutCredentials:
+    """The Dag's file is looked for in the Dag bundles that are here."""
+
+    WAY = "way to clear"
+    UNASKED = "paused, assets, backfills, Params"
+
+    @pytest.fixture(autouse=True)
+    def client(self, doctor: Doctor) -> Iterator[Any]:
+        doctor.set(api_url=None, api_username=None, api_password=None)
+        with doctor.redis(*AOF).client() as client:
+            yield client
+
+    @pytest.fixture(autouse=True)
+    def dags(self, doctor: Doctor, tmp_path: Path) -> Path:
+        """The folder of Dag files, with one in it."""
+        folder = tmp_path / "dags"
+        folder.mkdir()
+        bundle = {"name": "mine", "classpath": stub_dag.LOCAL_BUNDLE, "kwargs": {"path": str(folder)}}
+        doctor.monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        write(folder / "my_load.py", "my_load", "DagRetry(2).dag_args(default_args={'retries': 0})")
+        return folder
+
+    def test_all_is_well(self, doctor: Doctor) -> None:
+        code, found = doctor.find("my_load")
+        assert (code, list(found)) == (0, [self.WAY, self.UNASKED])
+        assert found[self.UNASKED]["grade"] == "unknown"
+
+    def test_no_database_is_asked_and_nothing_is_printed(self, doctor: Doctor, dags: Path) -> None:
+        (dags / "a_broken_one.py").write_text("print('my_load, a dag of airflow')\nimport nothing\n")
+        nowhere = {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://me:s3cret@127.0.0.1:{free_port()}/none"
+        }
+        command = [sys.executable, "-m", "dag_retry.cli", "doctor", "my_load", "--json"]
+        done = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+        assert "my_load" not in done.stderr
+        assert "Traceback" not in done.stderr
+        [file] = [each for each in json.loads(done.stdout) if each["check"] == "Dag file"]
+        assert (done.returncode, file["grade"]) == (0, "ok")
+        assert file["found"].endswith("my_load.py")
+
+    def test_its_structure_is_examined(self, doctor: Doctor, dags: Path) -> None:
+        write(dags / "narrow.py", "narrow", "DagRetry(2).dag_args()", "a", "b", more="max_active_tasks=1")
+        assert "2 tasks side by side and runs 1 at once" in doctor.find("narrow")[1]["max_active_tasks"]["found"]
+
+    def test_an_id_that_the_file_puts_together(self, doctor: Doctor, dags: Path) -> None:
+        write(dags / "factory.py", "load_' 'orders", "DagRetry(2).dag_args()")
+        assert list(doctor.find("load_orders")[1]) == [self.WAY, self.UNASKED]
+
+    def test_the_wrong_id(self, doctor: Doctor, dags: Path) -> None:
+        finding = self.fault(doctor, "my_laod")
+        assert finding["found"] == f"no Dag file here holds my_laod ({dags})"
+        assert finding["remedy"] == "did you mean my_load?"
+        assert "AIRFLOW__DAG_RETRY__API_USERNAME" in self.fault(doctor, "another")["remedy"]
+
+    def fault(self, doctor: Doctor, dag_id: str) -> Any:
+        code, found = doctor.find(dag_id)
+        assert (code, list(found)) == (1, [self.WAY, f"Dag {dag_id}"])
+        return found[f"Dag {dag_id}"]
+
+    def test_a_file_that_is_not_here(self, doctor: Doctor, dags: Path) -> None:
+        (dags / "my_load.py").unlink()
+        for found in (f"no Dag file here holds my_load ({dags})", "a Dag bundle can't be had here"):
+            assert found in self.unchecked(doctor)
+            doctor.monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", '[{"name": "mine"}]')
+
+    def test_airflow_is_not_here(self, doctor: Doctor) -> None:
+        doctor.monkeypatch.setitem(sys.modules, "airflow.dag_processing.dagbag", None)
+        assert "Airflow itself is not installed here" in self.unchecked(doctor)
+
+    def test_another_file_is_broken(self, doctor: Doctor, dags: Path) -> None:
+        (dags / "broken.py").write_text("import nothing  # a dag of airflow\n")
+        assert list(doctor.find("my_load")[1]) == [self.WAY, self.UNASKED]
+        said = f"; 1 can't be imported, first {dags / 'broken.py'}: ModuleNotFoundError"
+        assert said in self.unchecked(doctor, "another")
+        finding = self.fault(doctor, "my_laod")
+        assert said in finding["found"]
+        assert finding["remedy"] == "did you mean my_load?"
+
+    def unchecked(self, doctor: Doctor, dag_id: str = "my_load") -> str:
+        code, found = doctor.find(dag_id)
+        assert (code, list(found)) == (0, [self.WAY, f"Dag {dag_id}"])
+        finding = found[f"Dag {dag_id}"]
+        assert finding["grade"] == "unknown"
+        assert finding["found"].startswith("not checked: ")
+        assert "set AIRFLOW__DAG_RETRY__API_USERNAME and AIRFLOW__DAG_RETRY__API_PASSWORD" in finding["remedy"]
+        return str(finding["found"])
+
+    @pytest.mark.parametrize(
+        ("retry", "grade", "found"),
+        [
+            ("DagRetry(0).dag_args()", "fault", "dag_retry.ConfigError: max_attempts is 0"),
+            ("nothing.dag_args()", "unknown", "NameError: name 'nothing' is not defined"),
+        ],
+    )
+    def test_its_file_is_broken(self, doctor: Doctor, dags: Path, retry: str, grade: str, found: str) -> None:
+        write(dags / "broken.py", "broken", retry)
+        finding = doctor.find("broken")[1]["Dag file"]
+        assert finding["grade"] == grade
+        assert f"{dags / 'broken.py'} can't be parsed here: {found}" in finding["found"]
+
+    def test_level_dag_needs_the_sweepers_dag(self, doctor: Doctor, client: Any, dags: Path) -> None:
+        write(dags / "late.py", "late", "DagRetry(2).dag_args(level='dag')")
+        assert "sweeper" not in doctor.find("late")[1]
+        client.delete(SWEEPER)
+        finding = doctor.find("late")[1]["sweeper"]
+        assert finding["grade"] == "fault"
+        assert "needs one for each clear" in finding["found"]
+        assert finding["remedy"].startswith("put a file with `from dag_retry.sweeper")
+
+
+class TestNames:
+    """Names in the policy of a Dag of which nothing is there."""
+
+    @pytest.fixture(autouse=True)
+    def dags(self, doctor: Doctor, tmp_path: Path) -> Path:
+        doctor.redis(*AOF)
+        doctor.set(api_url=None, api_username=None, api_password=None)
+        bundle = {"name": "mine", "classpath": stub_dag.LOCAL_BUNDLE, "kwargs": {"path": str(tmp_path)}}
+        doctor.monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("task_ids", "found", "use"),
+        [
+            ("extrct", "'extrct' is no task of bad", "extract"),
+            ("extract,laod,swpa", "'laod', 'swpa' are no tasks of bad", "in_group.load, in_group.swap"),
+            ("nothing", "'nothing' is no task of bad", "extract, in_group.load, in_group.swap, mapped"),
+            ("in_group", "'in_group' is no task of bad", "in_group.load, in_group.swap"),
+            ("load", "'load' is no task of bad", "in_group.load"),
+            ("mapped[1]", "'mapped[1]' is no task of bad", "mapped"),
+        ],
+    )
+    def test_no_task(self, doctor: Doctor, dags: Path, task_ids: str, found: str, use: str) -> None:
+        self.write(dags, f"task_ids={task_ids.split(',')}")
+        finding = self.faults(doctor)["task_ids"]
+        assert (finding["found"], finding["remedy"]) == (found, f"use one of: {use}")
+
+    def test_tasks(self, doctor: Doctor, dags: Path) -> None:
+        self.write(dags, "task_ids=['mapped', 'in_group.load']")
+        assert self.faults(doctor) == {}
+
+    def test_of_the_section(self, doctor: Doctor, dags: Path) -> None:
+        """The section names tasks of all Dags, so this one need not have each, but one."""
+        self.write(dags, "")
+        doctor.set(task_ids="extract,somewhere_else")
+        assert self.faults(doctor) == {}
+        doctor.set(task_ids="extrct,somewhere_else")
+        assert self.faults(doctor)["task_ids"]["found"] == "'extrct', 'somewhere_else' are no tasks of bad"
+
+    def test_no_exception(self, doctor: Doctor, dags: Path) -> None:
+        self.write(dags, "retry_on=['mailbox.NoSuchMailbox', TimeoutError], give_up_on='json.decoder.JSONDecodeError'")
+        finding = self.faults(doctor)["retry_on, give_up_on"]
+        assert finding["found"].startswith("retry_on has 'mailbox.NoSuchMailbox', and there is no such exception")
+        assert "JSON" not in finding["found"]
+
+    def write(self, dags: Path, arguments: str) -> None:
+        """Write a file with a Dag of four tasks: one is mapped, and two are in a group."""
+        (dags / "bad.py").write_text(
+            "from airflow.sdk import DAG, TaskGroup, task\n"
+            "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+            "from dag_retry import DagRetry\n"
+            f"with DAG('bad', schedule=None, **DagRetry(2, {arguments}).dag_args()):\n"
+            "    EmptyOperator(task_id='extract')\n"
+            "    @task\n"
+            "    def mapped(number): ...\n"
+            "    mapped.expand(number=[1, 2])\n"
+            "    with TaskGroup('in_group'):\n"
+            "        EmptyOperator(task_id='load')\n"
+            "        EmptyOperator(task_id='swap')\n"
+        )
+
+    def faults(self, doctor: Doctor) -> Any:
+        return {check: found for check, found in doctor.find("bad")[1].items() if found["grade"] == "fault"}
+
+
+def test_a_file_tells_what_the_api_tells() -> None:
+    for dag_id, dag in stub_dag.dags().items():
+        told, tasks = stub_dag.details(dag_id), stub_dag.tasks(dag_id)
+        for task in tasks:
+            task["retry_delay"].pop("__type")
+        told["params"] = {name: {"value": param["value"]} for name, param in told["params"].items()}
+        of_dag = told | json.loads(json.dumps(of_file.details(dag)))
+        assert stub_dag.what_matters(of_dag, of_file.tasks(dag)) == stub_dag.what_matters(told, tasks)
+
+
+def write(file: Path, dag_id: str, arguments: str, *task_ids: str, more: str = "schedule=None") -> None:
+    """Write a file with a Dag."""
+    tasks = "".join(f"    EmptyOperator(task_id={task_id!r})\n" for task_id in task_ids or ("extract",))
+    file.write_text(
+        "from airflow.sdk import DAG\n"
+        "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+        "from dag_retry import DagRetry\n"
+        f"with DAG('{dag_id}', {more}, **{arguments}):\n{tasks}"
+    )
 
 
 def test_all_at_once(doctor: Doctor) -> None:

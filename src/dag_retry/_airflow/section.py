@@ -21,7 +21,15 @@ def named(name: str, argument: object = None) -> str:
     """
     if argument is not None:
         return name
-    return f"[{SECTION}] {name} (AIRFLOW__{SECTION.upper()}__{name.upper()})"
+    return f"[{SECTION}] {name} ({variable(name)})"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of an option.
+
+    :param name: the name of the option.
+    """
+    return f"AIRFLOW__{SECTION.upper()}__{name.upper()}"
 
 
 def get(name: str, argument: Any = None) -> Any:

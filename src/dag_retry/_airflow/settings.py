@@ -167,7 +167,8 @@ def _check_credentials(given: dict[str, str], where: str, prefix: str) -> None:
             else f"give {where} a login and a password (a password alone is taken for a token)"
         )
         raise ConfigError(
-            f"no credentials for Airflow's REST API at {given['url']}: {remedy}; dag_retry/README.md lists others"
+            f"no credentials for Airflow's REST API at {given['url']}: {remedy}. `airflow config list --section "
+            f"{section.SECTION}` shows the other kinds"
         )
     if len(kinds) > 1:
         held = ", ".join(f"{prefix}{name}" for name in names)

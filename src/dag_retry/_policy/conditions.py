@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
@@ -79,6 +79,15 @@ class Conditions(NamedTuple):
         if self.retry_if and not self._asked(context):
             return "retry_if"
         return ""
+
+    def unusable_names(self) -> Iterator[str]:
+        """Yield what is wrong with each name that is no exception here. This imports the modules of the names."""
+        for key, kinds in (("retry_on", self.retry_on), ("give_up_on", self.give_up_on)):
+            for kind in kinds:
+                try:
+                    _types(key, [kind])
+                except ConfigError as error:
+                    yield str(error)
 
     def _retryable(self, exception: BaseException) -> bool:
         from airflow.sdk.exceptions import AirflowFailException

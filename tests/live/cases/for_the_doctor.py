@@ -102,6 +102,10 @@ with dag_of("counting", **retry.dag_args()):
 
     skip_when_tried()
 
+with dag_of("in_twos", **retry.dag_args(default_args={"retries": 1})):
+    for number in (1, 2):
+        skip_when_tried.override(task_id=f"skip_{number}")()
+
 with dag_of("same_child", **retry.dag_args()):
     (
         TriggerDagRunOperator(task_id="trigger", trigger_dag_id="reader", trigger_run_id="{{ run_id }}")

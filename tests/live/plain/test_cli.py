@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 import pytest
 
+from dag_retry._redis.keys import Keys
 from tests.live.conftest import RUN, Live
 
 pytestmark = pytest.mark.live
@@ -22,6 +23,8 @@ DAG = "given_up"
 @pytest.fixture(scope="module", autouse=True)
 def given_up(live: Live) -> None:
     live.rest(DAG, "failed", "exhausted")
+    # The sweeper's Dag runs each minute. Until its first run the doctor warns that no sweeper has ever run.
+    live.airflow.wait(DAG, RUN, until=lambda _: bool(live.client.exists(Keys("dag-retry").sweeper())), steady=0)
 
 
 @pytest.fixture

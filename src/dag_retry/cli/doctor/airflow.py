@@ -14,7 +14,8 @@ from dag_retry._airflow.ways.atomic import ROUTE
 from dag_retry._callback.time_budget import time_budget
 from dag_retry._errors import ApiError, ApiUnanswered, ApiUnusable, ConfigError
 from dag_retry.cli.doctor.dag import examine as dag
-from dag_retry.cli.doctor.finding import Finding
+from dag_retry.cli.doctor.dag.missing import missing
+from dag_retry.cli.doctor.finding import LOGIN, Finding
 
 _OLDEST = (3, 2)
 _SECONDS = 30.0
@@ -25,23 +26,25 @@ _SLOW_CLEAR = 5.0
 _WAY = "way to clear"
 
 
-def examine(dag_id: str | None, redis_now: int | None, *, sweeps: bool) -> Iterator[Finding]:
+def examine(dag_id: str | None, redis_now: int | None, start: str) -> Iterator[Finding]:
     """Yield the findings about Airflow, and about a Dag.
 
     :param dag_id: the Dag; None if the user named none.
     :param redis_now: Redis's time, in ms; None if unknown.
-    :param sweeps: whether a sweeper runs; also if Redis can't tell, or if it is a finding that none runs.
+    :param start: how to start a sweeper; empty if one runs, or if Redis can't tell.
     """
     yield _time_left()
-    if not settings.has_credentials():
-        yield Finding(
-            _WAY,
-            "warning",
-            "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
-            "attach dag_retry.sweeper.sweeper_dag(); or set credentials: dag_retry/README.md lists them (api_…)",
-        )
-        return
     try:
+        if not settings.has_credentials():
+            yield Finding(
+                _WAY,
+                "warning",
+                "no credentials: task-level callbacks clear by their supervisor; the sweeper's Dag clears all else",
+                f"put the sweeper's Dag among your Dags (dag_retry.sweeper.sweeper_dag()); or {LOGIN}",
+            )
+            if dag_id is not None:
+                yield from dag.examine_here(dag_id, start)
+            return
         where = settings.api()
     except (ConfigError, ApiUnusable) as error:
         yield Finding("Airflow's API", "fault", "its settings are wrong", str(error))
@@ -71,9 +74,9 @@ def examine(dag_id: str | None, redis_now: int | None, *, sweeps: bool) -> Itera
             yield Finding("permission to clear", "unknown", "no Dag was named", "name one: dag-retry doctor DAG_ID")
             return
         try:
-            yield from dag.examine(client, dag_id, _numbers(version), sweeps=sweeps)
+            yield from dag.examine(client, dag_id, dag.numbers(version), start)
         except ApiError as error:
-            yield Finding(f"Dag {dag_id}", "fault", str(error), "correct the id, or let this user read the Dag")
+            yield missing(client, dag_id, error)
 
 
 def _time_left() -> Finding:
@@ -111,7 +114,7 @@ def _way(client: ApiClient) -> Finding:
 
 
 def _version(version: str) -> Finding:
-    if _numbers(version) < _OLDEST:
+    if dag.numbers(version) < _OLDEST:
         why = "before 3.2 a clear does not always change clear_number, and an old failure can look like a new one"
         return Finding("Airflow version", "fault", version, f"upgrade it to 3.2 or newer: {why}")
     if how := untested(version):
@@ -120,13 +123,6 @@ def _version(version: str) -> Finding:
         )
         return Finding("Airflow version", "warning", f"{version}, {how} than all that were tested", remedy)
     return Finding("Airflow version", "ok", f"{version} (tested with {TESTED_TEXT})")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in version.split(".")[:2])
-    except ValueError:
-        return ()
 
 
 def _health(health: dict[str, Any], redis_now: int | None) -> Iterator[Finding]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from dag_retry._airflow.section import variable
 from dag_retry._errors import CounterError
+
+LOGIN = f"set {variable('api_username')} and {variable('api_password')}"
+"""The remedy where Airflow's API is not asked for want of credentials."""
 
 Grade = Literal["ok", "unknown", "note", "warning", "fault"]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dag_retry._airflow import settings
+from dag_retry._airflow.client import ApiClient, JsonObject
+from dag_retry._airflow.deadline import Deadline
 from dag_retry._callback import deployment
+from dag_retry._callback.waiting import SWEEPER_DAG
 from dag_retry._errors import DagRetryError
 from dag_retry._reasons import reason_of
 from dag_retry._redis.connection import Client
@@ -13,8 +16,13 @@ from dag_retry._redis.health import Health
 from dag_retry._redis.heartbeat import Heartbeat
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import duration
+from dag_retry.sweeper.advice import DAG_FILE, how_to_start
 
-_CHECK = "sweeper"
+CHECK = "sweeper"
+
+_SERVICE = "start the service `dag-retry sweep`"
+# An API that is away costs a person so long here, and the checks of Airflow say that it is away.
+_SECONDS = 5.0
 
 
 def look(client: Client) -> Health | None:
@@ -28,12 +36,42 @@ def look(client: Client) -> Health | None:
         return None
 
 
-def examine(health: Health) -> Iterator[Finding]:
+def start(health: Health) -> str:
+    """Return how to start a sweeper; empty if one runs.
+
+    Whether there is a sweeper's Dag, Airflow's API tells.
+
+    :param health: what the sweepers say of themselves.
+    """
+    if health.current:
+        return ""
+    try:
+        login = settings.has_credentials()
+    except DagRetryError:
+        return _SERVICE  # The check of the settings says what is wrong.
+    if not login:
+        return how_to_start(health.heartbeat)
+    if (dag := _sweeper_dag()) is None:
+        return f"{_SERVICE}, or put a file among your Dags: `{DAG_FILE}`"
+    return f"unpause the Dag {SWEEPER_DAG}" if dag.get("is_paused") else f"see why the Dag {SWEEPER_DAG} does not run"
+
+
+def _sweeper_dag() -> JsonObject | None:
+    """Return what Airflow's API tells of the sweeper's Dag; None if nothing."""
+    try:
+        with ApiClient(settings.api(), Deadline(_SECONDS)) as client:
+            return client.get("dags", SWEEPER_DAG)
+    except DagRetryError:
+        return None
+
+
+def examine(health: Health, start: str) -> Iterator[Finding]:
     """Yield the findings about the sweepers.
 
     :param health: what they say of themselves.
+    :param start: how to start one; empty if one runs.
     """
-    yield _life(health)
+    yield _life(health, start)
     if last := health.current:
         if health.broken:
             found = f"broken for {duration(health.now - last.fault_at)} ({last.fault}): {last.fault_text}"
@@ -41,15 +79,17 @@ def examine(health: Health) -> Iterator[Finding]:
         yield from _another(last)
 
 
-def _life(health: Health) -> Finding:
+def _life(health: Health, start: str) -> Finding:
     last = health.heartbeat
     found = (
         f"the last sweep was {duration(health.now - last.at)} ago, by {last.holder}" if last else "none has ever run"
     )
+    if health.current:
+        return Finding(CHECK, "ok", found)
     if not health.missing:
-        return Finding(_CHECK, "ok", found)
+        return Finding(CHECK, "warning", f"{found}; no run waits for one now", start)
     found = f"{found}; {health.waiting} {'run waits' if health.waiting == 1 else 'runs wait'} for one"
-    return Finding(_CHECK, "fault", found, "start dag-retry sweep, or unpause the Dag dag_retry_sweeper")
+    return Finding(CHECK, "fault", found, start)
 
 
 def _another(last: Heartbeat) -> Iterator[Finding]:

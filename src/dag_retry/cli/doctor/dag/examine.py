@@ -10,36 +10,83 @@ from dag_retry._airflow.client import ApiClient, JsonObject
 from dag_retry._errors import ApiRefused, ConfigError
 from dag_retry._policy.policy import OVERRIDES, Policy
 from dag_retry._retry import TAG
-from dag_retry.cli.doctor.dag import callbacks, levels, operators, told
+from dag_retry.cli.doctor.dag import callbacks, levels, names, of_file, operators, told
 from dag_retry.cli.doctor.dag.attached import Attached, attached
 from dag_retry.cli.doctor.dag.file import parse
+from dag_retry.cli.doctor.dag.search import search
 from dag_retry.cli.doctor.dag.shape import Shape
-from dag_retry.cli.doctor.finding import Finding
+from dag_retry.cli.doctor.finding import LOGIN, Finding
 
 _NO_RUN = "dag-retry-doctor"
 # Since then a task that clears its own run starts again without its retry_delay (measured on 3.4.0b2).
 _AT_ONCE = (3, 4)
+_UNASKED = "paused, assets, backfills, Params"
 
 
-def examine(client: ApiClient, dag_id: str, version: tuple[int, ...], *, sweeps: bool) -> Iterator[Finding]:
-    """Yield the findings about a Dag.
+def examine(client: ApiClient, dag_id: str, version: tuple[int, ...], start: str) -> Iterator[Finding]:
+    """Yield the findings about a Dag, as Airflow's API tells of it, and as its file makes it.
 
     :param client: a client of Airflow's API.
     :param dag_id: the Dag.
     :param version: Airflow's version.
-    :param sweeps: whether a sweeper runs; also if Redis can't tell, or if it is a finding that none runs.
+    :param start: how to start a sweeper; empty if one runs, or if Redis can't tell.
     """
     details = client.get("dags", dag_id, "details")
     yield _permission(client, dag_id)
-    yield from _pauses(dag_id, details)
-    who = callbacks.examine(dag_id, details)
+    if details.get("is_paused"):
+        yield Finding("paused", "warning", f"{dag_id} is paused, so cleared runs do not run", "unpause it")
+    if details.get("has_import_errors"):
+        found, remedy = "Airflow can't import the Dag's file as it is now", "airflow dags list-import-errors shows why"
+        yield Finding("import error", "fault", found, remedy)
     tasks = client.items(client.get("dags", dag_id, "tasks"), "tasks")
     dag = parse(dag_id, details)
     if isinstance(dag, Finding):
-        yield who
+        yield from _pauses(details)
+        yield callbacks.examine(dag_id, details)
         yield dag
-        yield from told.examine(client, details, tasks, Shape(tasks), None, at_once=True)
+        yield from told.structure(details, tasks, Shape(tasks), None, at_once=True)
+        yield from told.asked(client, details, Shape(tasks))
         return
+    yield from _parsed(dag, details, tasks, version, start, client)
+
+
+def examine_here(dag_id: str, start: str) -> Iterator[Finding]:
+    """Yield the findings about a Dag that its file tells. There are no credentials to ask Airflow's API with.
+
+    :param dag_id: the Dag.
+    :param start: how to start a sweeper; empty if one runs, or if Redis can't tell.
+    """
+    dag = search(dag_id)
+    if isinstance(dag, Finding):
+        yield dag
+        return
+    from airflow import __version__ as version
+
+    yield Finding(_UNASKED, "unknown", "only Airflow's API tells", LOGIN)
+    yield from _parsed(dag, of_file.details(dag), of_file.tasks(dag), numbers(version), start, None)
+
+
+def _parsed(
+    dag: Any,
+    details: JsonObject,
+    tasks: list[JsonObject],
+    version: tuple[int, ...],
+    start: str,
+    client: ApiClient | None,
+) -> Iterator[Finding]:
+    """Yield the findings about a Dag whose file was parsed here.
+
+    :param dag: the Dag, as its file made it.
+    :param details: what Airflow's API tells, or would tell, of the Dag.
+    :param tasks: the same of its tasks.
+    :param version: Airflow's version.
+    :param start: how to start a sweeper; empty if one runs, or if Redis can't tell.
+    :param client: a client of Airflow's API; None without credentials.
+    """
+    dag_id = dag.dag_id
+    yield Finding("Dag file", "ok", str(dag.fileloc))
+    yield from _pauses(details)
+    who = callbacks.examine(dag_id, details)
     ours = attached(dag)
     if ours.level is None or who.grade in ("ok", "fault"):
         yield who
@@ -53,13 +100,16 @@ def examine(client: ApiClient, dag_id: str, version: tuple[int, ...], *, sweeps:
         return
     delays = any(policy.delays.may_wait() for policy in policies)
     shape = Shape(tasks, whole_runs=not policies or any(policy.scope == "run" for policy in policies))
-    yield from told.examine(client, details, tasks, shape, ours.level, at_once=delays or version >= _AT_ONCE)
+    yield from told.structure(details, tasks, shape, ours.level, at_once=delays or version >= _AT_ONCE)
+    if client:
+        yield from told.asked(client, details, shape)
+    yield from names.examine(dag, ours.policies)
     yield from levels.leaves(dag, ours)
     yield from levels.teardowns(dag, ours)
     yield from operators.children(dag.tasks, shape)
     yield from operators.resuming(dag.tasks, shape)
-    if not sweeps:
-        yield from levels.sweeper(ours, delays=delays)
+    if start:
+        yield from levels.sweeper(ours, start, delays=delays, login=client is not None)
 
 
 def _policies(details: JsonObject, ours: Attached) -> list[Policy]:
@@ -98,13 +148,23 @@ def _may_clear(client: ApiClient, dag_id: str) -> bool:
     return True
 
 
-def _pauses(dag_id: str, details: JsonObject) -> Iterator[Finding]:
-    if details.get("is_paused"):
-        yield Finding("paused", "warning", f"{dag_id} is paused, so cleared runs do not run", "unpause it")
+def _pauses(details: JsonObject) -> Iterator[Finding]:
     if most := details.get("max_consecutive_failed_dag_runs"):
         yield Finding(
             "paused",
             "warning",
-            f"Airflow pauses {dag_id} after {most} failed runs in a row, and a Dag-level retry comes after the failure",
+            f"Airflow pauses {details['dag_id']} after {most} failed runs in a row, and a Dag-level retry comes after "
+            "the failure",
             'raise max_consecutive_failed_dag_runs, or attach level="both", which clears before the run fails',
         )
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version of Airflow; none if the text is no version.
+
+    :param version: the version, e.g. ``3.3.2``.
+    """
+    try:
+        return tuple(int(part) for part in version.split(".")[:2])
+    except ValueError:
+        return ()

@@ -7,10 +7,8 @@ from typing import Any
 
 from dag_retry._policy.lost_runs import may_end_well_without
 from dag_retry.cli.doctor.dag.attached import Attached
-from dag_retry.cli.doctor.dag.shape import named
+from dag_retry.cli.doctor.dag.shape import named, said_of
 from dag_retry.cli.doctor.finding import Finding
-
-_START = "start dag-retry sweep, or unpause the Dag dag_retry_sweeper"
 
 
 def callbacks(dag_id: str, ours: Attached, *, tagged: bool) -> Iterator[Finding]:
@@ -28,8 +26,12 @@ def callbacks(dag_id: str, ours: Attached, *, tagged: bool) -> Iterator[Finding]
         yield Finding(
             "callbacks",
             "note" if ours.at_dag else "warning",
-            f"{named(ours.bare)} has no callback of ours: its failures {left}",
-            "add retry.on_failure to its on_failure_callback, which replaces that of default_args",
+            said_of(
+                ours.bare,
+                f"has no callback of ours: its failures {left}",
+                f"have no callback of ours: their failures {left}",
+            ),
+            "add retry.on_failure to the task's own on_failure_callback, which replaces that of default_args",
         )
     if not ours.on_success:
         yield Finding(
@@ -47,20 +49,26 @@ def callbacks(dag_id: str, ours: Attached, *, tagged: bool) -> Iterator[Finding]
         )
 
 
-def sweeper(ours: Attached, *, delays: bool) -> Iterator[Finding]:
+def sweeper(ours: Attached, start: str, *, delays: bool, login: bool) -> Iterator[Finding]:
     """Find a Dag that needs a sweeper. The caller knows that none runs.
 
     :param ours: the Dag's callbacks.
+    :param start: how to start a sweeper.
     :param delays: whether an attempt may have a delay.
+    :param login: whether there are credentials. Without them only a task, or the sweeper's Dag, clears a run.
     """
     if ours.level and delays:
-        yield Finding("sweeper", "fault", "attempts have a delay, and none runs that would begin them", _START)
+        yield Finding("sweeper", "fault", "attempts have a delay, and none runs that would begin them", start)
+    elif ours.level == "dag" and not login:
+        yield Finding(
+            "sweeper", "fault", 'without credentials level="dag" needs one for each clear, and none runs', start
+        )
     elif ours.level == "task":
         yield Finding(
             "sweeper",
             "warning",
             'none runs, and with level="task" nobody else retries a run whose task was killed',
-            f'{_START}; or attach level="both"',
+            f'attach level="both"; or {start}',
         )
 
 
@@ -80,7 +88,9 @@ def leaves(dag: Any, ours: Attached) -> Iterator[Finding]:
             'attach level="both": it clears a run only if the run is certainly lost',
         )
         return
-    remedy = f"make {named(after)} a teardown, or add a leaf that needs {failed}"
+    remedy = (
+        f"make {named(after)} {'a teardown' if len(after) == 1 else 'teardowns'}, or add a leaf that needs {failed}"
+    )
     yield Finding(
         "leaves",
         "note",
@@ -109,14 +119,15 @@ def teardowns(dag: Any, ours: Attached) -> Iterator[Finding]:
         yield Finding(
             "teardowns",
             "warning",
-            f'level="task" clears the run before {named(found)} has run: the next attempt sets up what still stands',
+            f'level="task" clears the run before {said_of(found, "has", "have")} run: the next attempt sets up what '
+            "still stands",
             'attach level="both" or "dag": they wait for teardowns',
         )
     if setups and any(policy.scope == "failed" for policy in ours.policies):
         yield Finding(
             "teardowns",
             "warning",
-            f'scope "failed" does not clear {named(setups)}: failed tasks run again without what {named(found)} has '
-            "taken down",
+            f'scope "failed" does not clear {named(setups)}: failed tasks run again without what '
+            f"{said_of(found, 'has', 'have')} taken down",
             'set scope to "run"',
         )

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from dag_retry.cli.doctor.dag.shape import Shape, named
+from dag_retry.cli.doctor.dag.shape import Shape, said_of
 from dag_retry.cli.doctor.finding import Finding
 
 # A templated run id that holds one of these is another one in each attempt.
@@ -66,8 +66,8 @@ def resuming(tasks: list[Any], shape: Shape) -> Iterator[Finding]:
         yield Finding(
             "task state",
             "warning",
-            f"{named(durable)} resumes its job, and a clear keeps the job's id: a job that succeeded is not submitted "
-            "again",
+            said_of(durable, "resumes its job", "resume their jobs")
+            + ", and a clear keeps the id of a job: one that succeeded is not submitted again",
             "if each attempt is to submit the job anew, set durable=False, or add dag_run.clear_number to its "
             "external_id_key",
         )
@@ -76,7 +76,7 @@ def resuming(tasks: list[Any], shape: Shape) -> Iterator[Finding]:
         yield Finding(
             "try_number",
             "note",
-            f"{named(counting)} reads try_number, which counts on: the first try of an attempt is not try 1",
+            f"{said_of(counting, 'reads', 'read')} try_number, which counts on: no attempt begins with try 1",
             "compare dag_run.clear_number, if an attempt is to do what a first run does",
         )
 

@@ -57,3 +57,13 @@ def named(task_ids: Collection[str], most: int = 3) -> str:
     first = sorted(task_ids)[:most]
     more = len(task_ids) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")
+
+
+def said_of(names: Collection[str], of_one: str, of_many: str) -> str:
+    """Return some names, and what is said of them.
+
+    :param names: the names of tasks, Dags or backfills.
+    :param of_one: what is said if there is one.
+    :param of_many: what is said if there are several.
+    """
+    return f"{named(names)} {of_one if len(names) == 1 else of_many}"

@@ -9,7 +9,7 @@ from typing import Any
 from dag_retry._airflow.client import ALL, ApiClient, JsonObject, moment
 from dag_retry._errors import ApiRefused
 from dag_retry._retry import Level
-from dag_retry.cli.doctor.dag.shape import Shape, named
+from dag_retry.cli.doctor.dag.shape import Shape, named, said_of
 from dag_retry.cli.doctor.finding import Finding
 from dag_retry.cli.output import duration
 
@@ -17,8 +17,7 @@ _RECENT = timedelta(days=1)
 _PAGE = 100
 
 
-def examine(
-    client: ApiClient,
+def structure(
     details: JsonObject,
     tasks: list[JsonObject],
     shape: Shape,
@@ -26,9 +25,8 @@ def examine(
     *,
     at_once: bool,
 ) -> Iterator[Finding]:
-    """Yield the findings that need no file.
+    """Yield the findings that the Dag's details and its tasks tell.
 
-    :param client: a client of Airflow's API.
     :param details: what Airflow's API tells of the Dag.
     :param tasks: what Airflow's API tells of the Dag's tasks.
     :param shape: the Dag's shape.
@@ -39,6 +37,16 @@ def examine(
     yield from _waits_for_past(dag_id, details, tasks)
     yield from _narrow(dag_id, details, shape, level)
     yield from _own_retries(tasks, level, at_once=at_once)
+
+
+def asked(client: ApiClient, details: JsonObject, shape: Shape) -> Iterator[Finding]:
+    """Yield the findings for which Airflow's API is asked: about assets, backfills and runs.
+
+    :param client: a client of Airflow's API.
+    :param details: what Airflow's API tells of the Dag.
+    :param shape: the Dag's shape.
+    """
+    dag_id = str(details["dag_id"])
     yield from _allowed("assets", lambda: _assets(client, dag_id, shape))
     yield from _allowed("backfills", lambda: _backfills(client, dag_id))
     yield from _allowed("Params", lambda: _params(client, dag_id, details))
@@ -84,7 +92,7 @@ def _own_retries(tasks: list[JsonObject], level: Level | None, *, at_once: bool)
         yield Finding(
             "retries",
             "note",
-            f"{named(retrying)}: tries of its own come first in each attempt"
+            f"{named(retrying)}: tries of {'its' if len(retrying) == 1 else 'their'} own come first in each attempt"
             + (f"; those of {hurried} without a pause (retry_delay 0, as dag_args sets it)" if hurried else ""),
             "set retries=0 where the Dag's attempts are enough" + (", else a retry_delay" if hurried else ""),
         )
@@ -93,8 +101,8 @@ def _own_retries(tasks: list[JsonObject], level: Level | None, *, at_once: bool)
         yield Finding(
             "retry_delay",
             "warning",
-            f"{named(late)} starts up to {duration(int(max(late.values()) * 1000))} late in an attempt: a task that "
-            "clears its own run waits its retry_delay",
+            f"{said_of(late, 'starts', 'start')} up to {duration(int(max(late.values()) * 1000))} late in an attempt: "
+            "a task that clears its own run waits its retry_delay",
             'set retry_delay=timedelta(0) in default_args, or attach level="dag"',
         )
 
@@ -111,8 +119,8 @@ def _assets(client: ApiClient, dag_id: str, shape: Shape) -> Iterator[Finding]:
         yield Finding(
             "assets",
             "warning",
-            f"{named(producers)} may succeed in a run that fails, and updates its asset again in each attempt: "
-            f"{named(set().union(*producers.values()))} runs each time",
+            f"{named(producers)} may succeed in a run that fails, and then each attempt updates the asset again: "
+            f"{said_of(set().union(*producers.values()), 'runs', 'run')} each time",
             "give the asset to one last task, after all that may fail, or let those Dags bear a repetition",
         )
 
@@ -126,21 +134,21 @@ def _backfills(client: ApiClient, dag_id: str) -> Iterator[Finding]:
     found = client.items(
         client.get("backfills", query={"dag_id": dag_id, "limit": _PAGE, "order_by": "-id"}), "backfills"
     )
-    paused = [str(each["id"]) for each in found if each.get("is_paused") and not each.get("completed_at")]
-    cancelled = [str(each["id"]) for each in found if each.get("is_paused") and each.get("completed_at")]
+    paused = [f"backfill {each['id']}" for each in found if each.get("is_paused") and not each.get("completed_at")]
+    cancelled = [f"backfill {each['id']}" for each in found if each.get("is_paused") and each.get("completed_at")]
     if paused:
         yield Finding(
             "backfills",
             "warning",
-            f"backfill {named(paused)} is paused: Airflow runs nothing of it, so what fails of it is not retried",
-            "unpause it; clear by hand what has failed of it meanwhile",
+            f"{said_of(paused, 'is', 'are')} paused: Airflow runs nothing of a paused backfill, cleared runs neither",
+            "unpause the backfill, and clear by hand what has failed there meanwhile",
         )
     if cancelled and any(run.get("run_type") == "backfill" for run in _runs(client, dag_id, ["running"])):
         yield Finding(
             "backfills",
             "warning",
-            f"backfill {named(cancelled)} is cancelled, and a run of a backfill still runs: Airflow would leave it "
-            "queued for ever once it is cleared",
+            f"{said_of(cancelled, 'is', 'are')} cancelled, and a run of a backfill still runs: once cleared, that run "
+            "stays queued for ever",
             "make another backfill, with reprocess behavior failed, for what fails of it",
         )
 
