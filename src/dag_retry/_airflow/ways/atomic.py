@@ -40,7 +40,8 @@ class AtomicWay:
         try:
             answer = self._client.read_from(f"{ROUTE}/run", query={"dag_id": dag_id, "run_id": run_id})
         except ApiError as error:
-            raise _as_missing(error) from error
+            _check_route(error)
+            raise
         found = answer.get("clear_number")
         if found is not None and not isinstance(found, int):
             raise self._client.not_airflow()
@@ -74,13 +75,15 @@ class AtomicWay:
         try:
             answer = self._client.post_to(ROUTE, query=query, body=body)
         except ApiError as error:
-            raise _as_missing(error) from error
+            _check_route(error)
+            raise
         outcome, reason, attempt = answer.get("outcome"), answer.get("reason"), answer.get("attempt")
         if outcome not in _OUTCOMES or not isinstance(reason, str) or not isinstance(attempt, int):
             raise self._client.not_airflow()
         return Decision(outcome, reason, attempt)
 
 
-def _as_missing(error: ApiError) -> DagRetryError:
-    """Return the same error, or RouteMissingError if the server says that there is no such route."""
-    return RouteMissingError(str(error)) if error.status in _MISSING else error
+def _check_route(error: ApiError) -> None:
+    """Raise RouteMissingError if the server says that there is no such route."""
+    if error.status in _MISSING:
+        raise RouteMissingError(str(error)) from error
