@@ -24,6 +24,7 @@ from dag_retry.sweeper.sweeper import Sweeper
 from tests import stub_dag
 from tests.airflow_server import Run
 from tests.live.conftest import RUN, Live, live_airflow
+from tests.live.gate import gate
 
 pytestmark = pytest.mark.live
 
@@ -225,10 +226,14 @@ def test_a_run_of_a_cancelled_backfill(live: Live, capsys: pytest.CaptureFixture
     def waits(run: Run) -> bool:
         return (run.state, live.record(dag_id, run_id).get("status")) == ("failed", "waiting")
 
+    # Once no run of a backfill is under way, the scheduler completes the backfill within 30 s. So the task waits.
+    at_gate = gate(live.airflow.home, dag_id, 0) / run_id
+    live.airflow.wait(dag_id, run_id, until=lambda _: at_gate.exists(), steady=0)
+    for act in ("pause", "cancel"):
+        live.airflow.call("PUT", f"/backfills/{backfill['id']}/{act}")
+        assert doctor(dag_id, capsys).get("backfills") == "warning"
+    live.open_gate(dag_id, 0)
     live.airflow.wait(dag_id, run_id, until=waits, steady=0)
-    live.airflow.call("PUT", f"/backfills/{backfill['id']}/pause")
-    assert doctor(dag_id, capsys).get("backfills") == "warning"
-    live.airflow.call("PUT", f"/backfills/{backfill['id']}/cancel")
     assert Interventions(live.client).hasten(dag_id, run_id)
     assert swept(live, dag_id, run_id, "failed", "skipped").clear_number == 0
     assert live.record(dag_id, run_id)["reason"] == "backfill_ended"

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, BaseOperator, ResumableJobMixin, task
 
 from dag_retry import DagRetry
 from dag_retry._retry import Level
+from tests.live.gate import wait_at_gate
 
 retry = DagRetry(2)
 
@@ -63,6 +64,7 @@ with DAG(
     @task
     def fail_once(dag_run: Any = None) -> None:
         if dag_run.clear_number == 0:
+            wait_at_gate(dag_run, dag_run.run_id)
             raise TimeoutError
 
     fail_once()
