@@ -271,8 +271,6 @@ def test_10_runs_of_4_branches_fail_at_once(faulty: Faulty) -> None:
     assert faulty.proxy.done[dag_id] == 10
     stats = live.client.hgetall(f"{{dag-retry}}:v1:stats:{dag_id}")
     assert (stats["won"], stats["cleared"], stats["succeeded"]) == ("10", "10", "10")
-    # A sibling that the clear kills may not come to its claim.
-    assert 0 < int(stats["lost"]) <= 30
     errors = [
         event
         for run_id in run_ids
@@ -280,8 +278,14 @@ def test_10_runs_of_4_branches_fail_at_once(faulty: Faulty) -> None:
         for line in map(json.loads, log.read_text().splitlines())
         if line["level"] == "error" and "Dag retry" in (event := line["event"])
     ]
-    # Where the machine is too busy to answer a winner in 15 s, the Dag level has taken over.
-    assert len(errors) == int(stats.get("taken_over", 0)), errors
+    assert int(stats["lost"]) > 0
+    # On a busy machine Redis may stall for longer than a callback waits. A claim is then asked again, and a loser
+    # counts twice; or the Dag level retries the run. What is checked above holds all the same.
+    if not any("no answer in time" in event and "Redis" in event for event in errors):
+        # A sibling that the clear kills may not come to its claim.
+        assert int(stats["lost"]) <= 30
+        # Where the machine is too busy to answer a winner in 15 s, the Dag level has taken over.
+        assert len(errors) == int(stats.get("taken_over", 0)), errors
 
 
 @newest
